@@ -1,0 +1,261 @@
+"""What will be done with a cohort, every choice with its reason.
+
+A plan is complete: every default is written out, so that the same plan, data, seed
+and machine give the same weights. ``scanwright.plan`` makes plans; everyone reads them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from html import escape
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from scanwright.core.cohort import Task
+from scanwright.core.errors import PlanError
+
+PLAN_FORMAT = "scanwright-plan/1"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Fingerprint(_Strict):
+    """Measured facts of a cohort that a plan is made from.
+
+    Shapes are ``(I, J, K)``; spacings are mm along the same axes (after reorientation
+    for volumes); intensities are in the source's unit.
+    """
+
+    n_cases: dict[str, int]
+    n_per_class: dict[str, int]
+    n_patients: int
+    dimension: Literal[2, 3]
+    modality: str | None
+    unit: str
+    n_channels: int
+    colour: bool
+    shape_min: tuple[int, int, int]
+    shape_median: tuple[int, int, int]
+    shape_max: tuple[int, int, int]
+    spacing_median: tuple[float, float, float] | None
+    intensity_min: float
+    intensity_max: float
+    intensity_percentiles: dict[str, float] = Field(description="keys 0.5, 5, 25, 50, 75, 95, 99.5")
+    intensity_mean: float
+    intensity_std: float
+    integer_8_bit: bool
+    two_valued: bool
+    n_measured: int
+
+
+class Intensity(_Strict):
+    """How source values become network values.
+
+    ``window``: clip to ``low .. high`` (in the source's unit), then to 0 .. 1.
+    ``percentile``: the same with per-case percentiles ``low`` and ``high`` (0 .. 100).
+    ``range``: divide by ``high`` after subtracting ``low`` without looking at the case.
+    ``zscore``: per case over voxels above ``low`` percentile, clipped at +-``high`` SD.
+    Afterwards ``clahe`` (contrast-limited adaptive histogram equalisation, on 0 .. 1),
+    then ``contrast`` and ``brightness``: ``(x - 0.5) * contrast + 0.5 + brightness``;
+    last, the values are standardised by ``mean`` and ``std`` of the training part.
+    """
+
+    method: Literal["window", "percentile", "range", "zscore"] = "percentile"
+    low: float = 0.5
+    high: float = 99.5
+    clahe: bool = False
+    clahe_clip: float = 2.0
+    contrast: float = 1.0
+    brightness: float = 0.0
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+
+
+class Preprocessing(_Strict):
+    """From a volume to the array that a network takes.
+
+    Args:
+        dimension: 2 gives ``(C, I, J)``, 3 gives ``(C, I, J, K)``.
+        size: Voxels along each axis of the result.
+        channels: Channels of the result: 1 (grey; colour is reduced) or 3.
+        orientation: Axis codes that volumes are turned to (``"RAS"``), None to leave them.
+        fit: ``"stretch"`` to the size; ``"pad"`` keeps the aspect ratio and pads with the
+            lowest value; ``"crop"`` keeps it and cuts the longer side.
+        spacing_mm: Resample to this spacing first, then pad or crop; None to fit the size.
+        intensity: Values.
+    """
+
+    dimension: Literal[2, 3]
+    size: tuple[int, ...]
+    channels: Literal[1, 3] = 1
+    orientation: str | None = None
+    fit: Literal["stretch", "pad", "crop"] = "stretch"
+    spacing_mm: tuple[float, ...] | None = None
+    intensity: Intensity = Intensity()
+
+
+class Augmentation(_Strict):
+    """Random changes of training cases; every number is the largest one drawn.
+
+    Axes are those of the prepared array without channel: for pictures 0 is rows
+    (a flip of 0 is upside down) and 1 is columns (left-right).
+    """
+
+    flip_axes: tuple[int, ...] = ()
+    rotate_deg: float = 0.0
+    scale: float = Field(0.0, description="0.1 draws a zoom from 0.9 to 1.1")
+    shift: float = Field(0.0, description="fraction of the side")
+    shear: float = 0.0
+    elastic: float = Field(0.0, description="SD of displacements, fraction of the side")
+    rotate90: bool = False
+    gamma: float = Field(0.0, description="0.3 draws exp(U(-0.3, 0.3))")
+    contrast: float = 0.0
+    brightness: float = 0.0
+    noise: float = Field(0.0, description="SD, in SDs of the image")
+    blur: float = Field(0.0, description="sigma in pixels")
+    low_resolution: float = Field(0.0, description="0.5 draws a factor from 0.5 to 1")
+    cutout: float = Field(0.0, description="fraction of the side")
+    hue: float = 0.0
+    saturation: float = 0.0
+    mixup: float = Field(0.0, description="alpha of the Beta distribution")
+    probability: float = Field(0.5, description="chance of each kind of change")
+
+
+class Candidate(_Strict):
+    """One recipe in the race.
+
+    Args:
+        name: Unique in the plan, such as ``"resnet9"``.
+        model: A key of ``models.MODELS``.
+        arguments: Arguments of the model's builder (width, depth, dropout ...).
+        kind: ``"network"`` is trained by gradient steps; ``"classical"`` is fitted.
+        batch_size: Cases a step.
+        learning_rate: Peak.
+        weight_decay: Decoupled (AdamW).
+        augment: Whether the plan's augmentation is used.
+        seconds_per_step: Measured on this machine for this shape; 0 for classical.
+        race_steps: Steps in each rung of the race.
+        final_steps: Steps in all if it wins.
+        parameters: Number of trainable parameters.
+        memory_mb: Predicted peak in training.
+    """
+
+    name: str
+    model: str
+    arguments: dict[str, int | float | str | bool | tuple[int, ...]] = {}
+    kind: Literal["network", "classical"] = "network"
+    batch_size: int = 64
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.05
+    augment: bool = True
+    seconds_per_step: float = 0.0
+    race_steps: tuple[int, ...] = ()
+    final_steps: int = 0
+    parameters: int = 0
+    memory_mb: float = 0.0
+
+
+class Training(_Strict):
+    """How the candidates are trained."""
+
+    budget_s: float
+    schedule: Literal["one_cycle", "cosine", "plateau"] = "cosine"
+    warmup: float = Field(0.1, description="fraction of the steps")
+    label_smoothing: float = 0.05
+    balanced_sampling: bool = True
+    ema: float = Field(0.998, description="decay of the moving average of weights; 0 is off")
+    gradient_clip: float = 1.0
+    patience: int = Field(8, description="evaluations without a better score before stopping")
+    evaluations: int = Field(20, description="looks at validation during the final training")
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    channels_last: bool = False
+    ensemble: int = Field(1, description="how many of the best candidates are averaged")
+    devices: str = "auto"
+
+
+class Memory(_Strict):
+    """Predicted and allowed memory, in MB."""
+
+    predicted_mb: float
+    limit_mb: float
+
+
+class Plan(_Strict):
+    """All choices for one cohort.
+
+    ``reasons`` maps dotted field paths (``"preprocessing.size"``) to a sentence.
+    """
+
+    format: Literal["scanwright-plan/1"] = PLAN_FORMAT
+    task: Task
+    classes: tuple[str, ...]
+    class_weights: tuple[float, ...] = ()
+    preprocessing: Preprocessing
+    augmentation: Augmentation
+    training: Training
+    candidates: tuple[Candidate, ...]
+    memory: Memory
+    n_bootstrap: int = 1000
+    seed: int = 0
+    reasons: dict[str, str] = {}
+
+    @classmethod
+    def from_json(cls, text: str) -> Plan:
+        """Read a plan that a person may have edited.
+
+        Args:
+            text: The JSON of :meth:`to_json`.
+
+        Returns:
+            The plan.
+
+        Raises:
+            PlanError: The text is not JSON, a key is unknown (the nearest name is given)
+                or a value does not fit.
+        """
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            raise _plan_error(error) from None
+
+    def to_json(self) -> str:
+        """The plan as indented JSON, every default written out."""
+        return json.dumps(self.model_dump(mode="json"), indent=2)
+
+    @property
+    def n_outputs(self) -> int:
+        """Logits that a network must give: 1 for ``binary`` and ``regress``, else a class each."""
+        return 1 if self.task in ("binary", "regress") else len(self.classes)
+
+    def _repr_html_(self) -> str:
+        rows = "".join(f"<tr><td><code>{escape(k)}</code></td><td>{escape(v)}</td></tr>" for k, v in self.reasons.items())
+        return f"<p><b>Plan</b>: {escape(self.task)}, {len(self.candidates)} candidates, {self.training.budget_s:g} s</p><table>{rows}</table>"
+
+
+def _field_names(model: type[BaseModel]) -> set[str]:
+    names: set[str] = set()
+    for name, info in model.model_fields.items():
+        names.add(name)
+        for kind in (info.annotation, *getattr(info.annotation, "__args__", ())):
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                names |= _field_names(kind)
+    return names
+
+
+def _plan_error(error: ValidationError) -> PlanError:
+    found = sorted(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
+    first: dict[str, Any] = dict(found[0])
+    place = ".".join(str(p) for p in first["loc"]) or "the file"
+    if first["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(str(first["loc"][-1]), sorted(_field_names(Plan)), n=1)
+        fix = f"Did you mean {near[0]!r}?" if near else "Remove it."
+        return PlanError(f"The plan has an unknown key {place!r}.", "A plan holds only the keys that `scanwright plan` writes.", fix)
+    return PlanError(
+        f"The plan's {place} is wrong: {first['msg'].lower()}.",
+        "Every field of a plan has the type that `scanwright plan` writes.",
+        "Correct it, or make the plan anew with `scanwright plan`.",
+    )

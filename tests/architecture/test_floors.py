@@ -31,7 +31,11 @@ FLOORS = {
     "notebook": 5,
 }
 ALSO_FORBIDDEN = {("plan", "io")}
-ONLY = {"serving": {"core", "workflow", "io"}, "scale": {"core", "workflow"}, "cli": {"core", "workflow", "serving", "scale"}}
+ONLY = {
+    "serving": {"core", "workflow", "io"},
+    "scale": {"core", "workflow"},
+    "cli": {"core", "workflow", "serving", "scale"},
+}
 HEAVY = {"torch", "monai", "pydicom", "matplotlib", "fastapi", "ray", "pandas", "sklearn", "SimpleITK", "openvino"}
 
 
@@ -53,7 +57,9 @@ def imports(path: Path, *, top_only: bool = False) -> set[str]:
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import; write the full name"
-            found |= {f"{node.module}.{a.name}" if node.module == "scanwright" else str(node.module) for a in node.names}
+            found |= {
+                f"{node.module}.{a.name}" if node.module == "scanwright" else str(node.module) for a in node.names
+            }
     return found
 
 
@@ -92,7 +98,11 @@ def test_environment_variables_are_read_in_cli_only(path: Path) -> None:
             assert node.attr not in {"environ", "getenv"}, f"{path}:{node.lineno} reads the environment"
 
 
-@pytest.mark.parametrize("path", [p for p in files() if room(p) in {"core", "cli", "workflow", "__init__"}], ids=lambda p: str(p.relative_to(SOURCE)))
+@pytest.mark.parametrize(
+    "path",
+    [p for p in files() if room(p) in {"core", "cli", "workflow", "__init__"}],
+    ids=lambda p: str(p.relative_to(SOURCE)),
+)
 def test_core_and_cli_import_nothing_heavy_at_the_top(path: Path) -> None:
     heavy = {name.split(".")[0] for name in imports(path, top_only=True)} & HEAVY
     assert not heavy, f"{path} imports {heavy} at the top"
@@ -102,4 +112,6 @@ def test_every_raises_in_tests_has_a_match() -> None:
     for path in sorted((SOURCE.parents[1] / "tests").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "raises":
-                assert any(k.arg == "match" for k in node.keywords), f"{path}:{node.lineno} pytest.raises without match="
+                assert any(k.arg == "match" for k in node.keywords), (
+                    f"{path}:{node.lineno} pytest.raises without match="
+                )

@@ -202,7 +202,9 @@ class Cohort:
             f"<tr><th>{escape(part)}</th>" + "".join(f"<td>{row.get(n, 0)}</td>" for n in names) + "</tr>"
             for part, row in counts.items()
         )
-        guesses = "".join(f"<li><b>{escape(g.what)}</b>: {escape(g.value)} — {escape(g.why)}</li>" for g in self.guesses)
+        guesses = "".join(
+            f"<li><b>{escape(g.what)}</b>: {escape(g.value)} — {escape(g.why)}</li>" for g in self.guesses
+        )
         return (
             f"<p><b>{escape(self.name)}</b>: {len(self)} cases, {self.dimension}-D, {escape(self.modality or 'unknown modality')}, "
             f"{escape(self.task)}</p><table><tr><th></th>{head}</tr>{body}</table><ul>{guesses}</ul>"

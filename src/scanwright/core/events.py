@@ -8,7 +8,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-Stage = Literal["scan", "check", "plan", "prepare", "train", "evaluate", "explain", "pack", "predict", "serve", "fetch", "phantom"]
+Stage = Literal[
+    "scan", "check", "plan", "prepare", "train", "evaluate", "explain", "pack", "predict", "serve", "fetch", "phantom"
+]
 
 
 def _now() -> str:

@@ -232,7 +232,9 @@ class Plan(_Strict):
         return 1 if self.task in ("binary", "regress") else len(self.classes)
 
     def _repr_html_(self) -> str:
-        rows = "".join(f"<tr><td><code>{escape(k)}</code></td><td>{escape(v)}</td></tr>" for k, v in self.reasons.items())
+        rows = "".join(
+            f"<tr><td><code>{escape(k)}</code></td><td>{escape(v)}</td></tr>" for k, v in self.reasons.items()
+        )
         return f"<p><b>Plan</b>: {escape(self.task)}, {len(self.candidates)} candidates, {self.training.budget_s:g} s</p><table>{rows}</table>"
 
 
@@ -253,7 +255,9 @@ def _plan_error(error: ValidationError) -> PlanError:
     if first["type"] == "extra_forbidden":
         near = difflib.get_close_matches(str(first["loc"][-1]), sorted(_field_names(Plan)), n=1)
         fix = f"Did you mean {near[0]!r}?" if near else "Remove it."
-        return PlanError(f"The plan has an unknown key {place!r}.", "A plan holds only the keys that `scanwright plan` writes.", fix)
+        return PlanError(
+            f"The plan has an unknown key {place!r}.", "A plan holds only the keys that `scanwright plan` writes.", fix
+        )
     return PlanError(
         f"The plan's {place} is wrong: {first['msg'].lower()}.",
         "Every field of a plan has the type that `scanwright plan` writes.",

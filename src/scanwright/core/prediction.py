@@ -74,9 +74,14 @@ class Prediction:
 
     def _repr_html_(self) -> str:
         shown = self.overlay if self.overlay is not None else self.picture
-        image = "" if shown is None else f"<img style='max-width:320px' src='data:image/png;base64,{base64.b64encode(png_bytes(shown)).decode()}'>"
+        image = (
+            ""
+            if shown is None
+            else f"<img style='max-width:320px' src='data:image/png;base64,{base64.b64encode(png_bytes(shown)).decode()}'>"
+        )
         rows = "".join(
-            f"<tr><td>{escape(n)}</td><td>{p:.1%}</td></tr>" for n, p in zip(self.classes, self.probabilities, strict=False)
+            f"<tr><td>{escape(n)}</td><td>{p:.1%}</td></tr>"
+            for n, p in zip(self.classes, self.probabilities, strict=False)
         )
         return f"<p><b>{escape(self.case)}</b>: {escape(self.label)}</p>{image}<table>{rows}</table>"
 

@@ -94,9 +94,13 @@ class Volume:
             "modality": self.modality or "unknown",
             "unit": self.unit,
         }
-        rows = "".join(f"<tr><th style='text-align:left'>{escape(k)}</th><td>{escape(v)}</td></tr>" for k, v in facts.items())
+        rows = "".join(
+            f"<tr><th style='text-align:left'>{escape(k)}</th><td>{escape(v)}</td></tr>" for k, v in facts.items()
+        )
         data = base64.b64encode(png_bytes(self.picture())).decode()
-        return f"<img alt='middle slice' style='max-width:320px' src='data:image/png;base64,{data}'><table>{rows}</table>"
+        return (
+            f"<img alt='middle slice' style='max-width:320px' src='data:image/png;base64,{data}'><table>{rows}</table>"
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,7 +150,12 @@ def png_bytes(picture: NDArray[np.uint8]) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
     header = struct.pack(">IIBBBBB", columns, rows, 8, 2 if pixels.ndim == 3 else 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(raw.tobytes(), 6)) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(raw.tobytes(), 6))
+        + chunk(b"IEND", b"")
+    )
 
 
 def _upright(plane: NDArray[Any], orientation: str) -> NDArray[Any]:

@@ -1,0 +1,131 @@
+"""A cohort on disk: ``cohort.csv`` (one row a case) and ``cohort.json`` (what was understood)."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from scanwright.core.cohort import Case, Cohort, Guess, Label, Skipped, summary
+from scanwright.core.errors import CohortError, InputError
+from scanwright.io.atomic import atomic_write, write_json
+
+_FIXED = ("case", "source", "patient", "part")
+
+
+def write_cohort(folder: Path, cohort: Cohort) -> Path:
+    """Write a cohort so that a person can read and edit it.
+
+    Args:
+        folder: Run folder.
+        cohort: The cohort.
+
+    Returns:
+        Path of ``cohort.csv``. The label columns are ``label`` (class name or number) or,
+        for multi-label cohorts, ``label:<class>`` with 1, 0 or empty (missing).
+    """
+    labels = [f"label:{name}" for name in cohort.classes] if cohort.task == "multilabel" else ["label"]
+    extra = list(dict.fromkeys(key for case in cohort.cases for key in case.covariates))
+    columns = {name: f"covariate:{name}" if name in (*_FIXED, *labels) else name for name in extra}
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*_FIXED, *labels, *columns.values()])
+    for case in cohort.cases:
+        cells = ["" if case.covariates.get(name) is None else case.covariates[name] for name in extra]
+        writer.writerow(
+            [case.id, case.source, case.patient or "", case.part or "", *_label_cells(cohort, case.label), *cells]
+        )
+    write_json(folder / "cohort.json", {"format": "scanwright-cohort/1", **summary(cohort), "covariates": columns})
+    return atomic_write(folder / "cohort.csv", text.getvalue())
+
+
+def read_cohort(folder: Path) -> Cohort:
+    """Read what :func:`write_cohort` wrote, perhaps edited by a person since.
+
+    Args:
+        folder: Run folder.
+
+    Returns:
+        The cohort.
+
+    Raises:
+        InputError: There is no cohort in the folder.
+        CohortError: A row cannot be understood.
+    """
+    folder = Path(folder)
+    try:
+        facts = json.loads((folder / "cohort.json").read_text(encoding="utf-8"))
+        rows = list(csv.DictReader(io.StringIO((folder / "cohort.csv").read_text(encoding="utf-8"))))
+    except FileNotFoundError:
+        raise InputError(
+            f"{folder} holds no cohort.csv and cohort.json.",
+            "This step goes on from a scanned cohort.",
+            "Run `scanwright scan FOLDER --out DIR` first.",
+        ) from None
+    columns = facts.get("covariates", {})
+    cases = tuple(_case(facts, row, columns, number) for number, row in enumerate(rows, start=2))
+    return Cohort(
+        name=facts["name"],
+        root=Path(facts["root"]),
+        layout=facts["layout"],
+        task=facts["task"],
+        classes=tuple(facts["classes"]),
+        cases=cases,
+        modality=facts["modality"],
+        dimension=facts["dimension"],
+        parts_given=facts["parts_given"],
+        guesses=tuple(Guess(**g) for g in facts["guesses"]),
+        skipped=tuple(Skipped(**s) for s in facts["skipped"]),
+        facts=facts["facts"],
+    )
+
+
+def _label_cells(cohort: Cohort, label: Label) -> list[Any]:
+    if cohort.task == "multilabel":
+        values = label if isinstance(label, tuple) else (None,) * len(cohort.classes)
+        return ["" if v is None else v for v in values]
+    if label is None:
+        return [""]
+    return [label] if cohort.task == "regress" or isinstance(label, tuple) else [cohort.classes[int(label)]]
+
+
+def _case(facts: Mapping[str, Any], row: Mapping[str, str], columns: Mapping[str, str], number: int) -> Case:
+    try:
+        label = _label(facts["task"], facts["classes"], row)
+        part = row["part"] or None
+        if part not in (None, "train", "val", "test"):
+            raise ValueError(f"the part {part!r}")
+        covariates = {name: _value(row[column]) for name, column in columns.items()}
+        return Case(row["case"], row["source"], label, row["patient"] or None, part, covariates)  # type: ignore[arg-type]
+    except (KeyError, ValueError) as error:
+        raise CohortError(
+            f"Row {number} of cohort.csv cannot be read: {error}.",
+            f"Labels are one of {', '.join(facts['classes'][:6])} and parts are train, val or test.",
+            "Correct the row, or scan the folder again.",
+        ) from None
+
+
+def _label(task: str, classes: list[str], row: Mapping[str, str]) -> Label:
+    if task == "multilabel":
+        cells = [row[f"label:{name}"] for name in classes]
+        return None if not any(cells) else tuple(int(float(c)) if c else None for c in cells)
+    cell = row["label"]
+    if cell == "":
+        return None
+    if task == "regress":
+        return float(cell)
+    if cell not in classes:
+        raise ValueError(f"the label {cell!r}")
+    return classes.index(cell)
+
+
+def _value(cell: str) -> str | float | None:
+    if cell == "":
+        return None
+    try:
+        return float(cell)
+    except ValueError:
+        return cell

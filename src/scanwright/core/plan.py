@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from scanwright.core.cohort import Task
 from scanwright.core.errors import PlanError
 
-PLAN_FORMAT = "scanwright-plan/1"
+PLAN_FORMAT: Literal["scanwright-plan/1"] = "scanwright-plan/1"
 
 
 class _Strict(BaseModel):

@@ -165,6 +165,6 @@ def _upright(plane: NDArray[Any], orientation: str) -> NDArray[Any]:
         plane, down, right = plane.T, right, down
     if down in "AS":
         plane = plane[::-1]
-    if right in "RA" and not (right == "A"):
+    if right in "RA":
         plane = plane[:, ::-1]
     return plane

@@ -24,11 +24,11 @@ FLOORS = {
     "training": 3,
     "explain": 3,
     "report": 3,
-    "workflow": 4,
-    "serving": 5,
-    "scale": 5,
-    "cli": 6,
-    "notebook": 5,
+    "journey": 4,
+    "workflow": 5,
+    "serving": 6,
+    "scale": 6,
+    "cli": 7,
 }
 ALSO_FORBIDDEN = {("plan", "io")}
 ONLY = {

@@ -13,7 +13,7 @@ from scanwright.core.errors import (
     ResourceError,
     ScanwrightError,
 )
-from scanwright.core.events import Emit, Event, Failed, Finished, Measured, Progress, Said, Started, parse_event, silent
+from scanwright.core.events import Emit, Event, Failed, Finished, Measured, Progress, Said, Stage, Started, parse_event, silent
 from scanwright.core.grid import Grid
 from scanwright.core.plan import Augmentation, Candidate, Fingerprint, Intensity, Memory, Plan, Preprocessing, Training
 from scanwright.core.prediction import Evaluation, Failure, Interval, Prediction
@@ -59,6 +59,7 @@ __all__ = [
     "Said",
     "ScanwrightError",
     "Skipped",
+    "Stage",
     "Started",
     "Task",
     "Training",

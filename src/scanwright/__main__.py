@@ -1,0 +1,5 @@
+"""``python -m scanwright``, which torchrun needs."""
+
+from scanwright.cli import main
+
+main()

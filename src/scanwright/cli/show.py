@@ -1,0 +1,164 @@
+"""How events and results look on a terminal."""
+
+from __future__ import annotations
+
+import sys
+from time import monotonic
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Table
+
+from scanwright.core import Evaluation, Failure, Prediction, say_duration
+
+_TITLES = {
+    "scan": "Looking at the folder",
+    "check": "Checking the cohort",
+    "plan": "Planning",
+    "prepare": "Preparing images",
+    "train": "Training",
+    "evaluate": "Evaluating",
+    "explain": "Explaining",
+    "pack": "Packing the model",
+    "predict": "Predicting",
+    "fetch": "Fetching",
+    "phantom": "Making synthetic patients",
+}
+_SILENT_LINE_S = 10.0
+
+
+def tell_error(text: str) -> None:
+    """Print an error to standard error."""
+    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold red]Error:[/] {_plain(text)}")
+
+
+def _plain(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)
+
+
+class Show:
+    """Draws events: a bar with time left on a terminal, sparse lines in a log.
+
+    Args:
+        quiet: Show warnings only.
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.console = Console(highlight=False, soft_wrap=True)
+        self.quiet = quiet
+        self.live = self.console.is_terminal and not quiet
+        self._bars = Progress(
+            TextColumn("  {task.description}"),
+            BarColumn(bar_width=32),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TextColumn("{task.fields[left]}"),
+            console=self.console,
+            transient=True,
+        )
+        self._tasks: dict[str, Any] = {}
+        self._told: dict[str, float] = {}
+
+    def __enter__(self) -> Show:
+        if self.live:
+            self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.live:
+            self._bars.stop()
+        sys.stdout.flush()
+
+    def __call__(self, event: Any) -> None:
+        """Receive one event."""
+        getattr(self, f"_{event.kind}", lambda _: None)(event)
+
+    def _started(self, event: Any) -> None:
+        if not self.quiet:
+            resumed = " [dim](going on from where it stopped)[/]" if event.resumed else ""
+            self.console.print(f"[bold]{_TITLES.get(event.stage, event.stage)}[/]{resumed}")
+
+    def _said(self, event: Any) -> None:
+        if event.level == "warn":
+            self.console.print(f"  [yellow]![/] {_plain(event.text)}")
+        elif not self.quiet:
+            self.console.print(f"  {_plain(event.text)}")
+
+    def _progress(self, event: Any) -> None:
+        if self.quiet:
+            return
+        left = "" if event.left_s is None else f"{say_duration(event.left_s)} left"
+        if self.live:
+            if event.step not in self._tasks:
+                self._tasks[event.step] = self._bars.add_task(event.step, total=event.total, left=left)
+            task = self._tasks[event.step]
+            self._bars.update(task, completed=event.done, total=event.total, left=left)
+            if event.done >= event.total:
+                self._bars.remove_task(self._tasks.pop(event.step))
+            return
+        now = monotonic()
+        first = self._told.setdefault(event.step, now)
+        if now - first >= _SILENT_LINE_S:
+            self._told[event.step] = now
+            self.console.print(f"  {_plain(event.step)}: {event.done / max(event.total, 1e-9):.0%}  {left}")
+
+    def _finished(self, event: Any) -> None:
+        for task in self._tasks.values():
+            self._bars.remove_task(task)
+        self._tasks.clear()
+        if not self.quiet and event.seconds >= 1:
+            self.console.print(f"  [dim]{say_duration(event.seconds)}[/]")
+
+    def _failed(self, event: Any) -> None:
+        self._finished(type("End", (), {"seconds": 0})())
+
+
+def results_table(evaluations: list[Evaluation]) -> Table:
+    """The model against the majority floor and the linear baseline, with 95 % intervals.
+
+    Args:
+        evaluations: Of one part, one for each of ``model``, ``linear``, ``majority``.
+
+    Returns:
+        A table to print.
+    """
+    names = {"model": "this model", "linear": "linear baseline", "majority": "majority floor"}
+    wanted = ["auroc", "accuracy", "balanced_accuracy", "f1"]
+    if evaluations[0].task == "regress":
+        wanted = ["mae", "rmse", "r2"]
+    first = evaluations[0]
+    table = Table(
+        title=f"{first.part} part: {first.n_cases} cases of {first.n_patients} patients (95 % intervals)",
+        title_justify="left",
+    )
+    table.add_column("")
+    for name in wanted:
+        table.add_column(name.upper() if name in ("auroc", "mae", "rmse") else name.replace("_", " "), justify="right")
+    for evaluation in evaluations:
+        cells = [str(evaluation.metrics[n]) if n in evaluation.metrics else "–" for n in wanted]
+        style = "bold" if evaluation.who == "model" else ""
+        table.add_row(names.get(evaluation.who, evaluation.who), *cells, style=style)
+    return table
+
+
+def predictions_table(answers: list[Prediction | Failure]) -> Table:
+    """One row for each case that was asked about.
+
+    Args:
+        answers: Predictions and failures, in the order of the files.
+
+    Returns:
+        A table to print.
+    """
+    table = Table()
+    for name in ("case", "answer", "how sure", ""):
+        table.add_column(name, overflow="fold")
+    for answer in answers:
+        if isinstance(answer, Failure):
+            table.add_row(_plain(answer.case), "[red]failed[/]", "", _plain(answer.reason))
+            continue
+        sure = ", ".join(f"{n} {p:.1%}" for n, p in zip(answer.classes, answer.probabilities, strict=False))
+        table.add_row(_plain(answer.case), f"[bold]{_plain(answer.label)}[/]", _plain(sure), _plain(" ".join(answer.warnings)))
+    return table

@@ -7,6 +7,7 @@ from time import monotonic
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
@@ -26,17 +27,6 @@ _TITLES = {
     "phantom": "Making synthetic patients",
 }
 _SILENT_LINE_S = 10.0
-
-
-def tell_error(text: str) -> None:
-    """Print an error to standard error."""
-    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold red]Error:[/] {_plain(text)}")
-
-
-def _plain(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
 
 
 class Show:
@@ -82,9 +72,9 @@ class Show:
 
     def _said(self, event: Any) -> None:
         if event.level == "warn":
-            self.console.print(f"  [yellow]![/] {_plain(event.text)}")
+            self.console.print(f"  [yellow]![/] {escape(event.text)}")
         elif not self.quiet:
-            self.console.print(f"  {_plain(event.text)}")
+            self.console.print(f"  {escape(event.text)}")
 
     def _progress(self, event: Any) -> None:
         if self.quiet:
@@ -102,7 +92,7 @@ class Show:
         first = self._told.setdefault(event.step, now)
         if now - first >= _SILENT_LINE_S:
             self._told[event.step] = now
-            self.console.print(f"  {_plain(event.step)}: {event.done / max(event.total, 1e-9):.0%}  {left}")
+            self.console.print(f"  {escape(event.step)}: {event.done / max(event.total, 1e-9):.0%}  {left}")
 
     def _finished(self, event: Any) -> None:
         for task in self._tasks.values():
@@ -157,8 +147,10 @@ def predictions_table(answers: list[Prediction | Failure]) -> Table:
         table.add_column(name, overflow="fold")
     for answer in answers:
         if isinstance(answer, Failure):
-            table.add_row(_plain(answer.case), "[red]failed[/]", "", _plain(answer.reason))
+            table.add_row(escape(answer.case), "[red]failed[/]", "", escape(answer.reason))
             continue
         sure = ", ".join(f"{n} {p:.1%}" for n, p in zip(answer.classes, answer.probabilities, strict=False))
-        table.add_row(_plain(answer.case), f"[bold]{_plain(answer.label)}[/]", _plain(sure), _plain(" ".join(answer.warnings)))
+        table.add_row(
+            escape(answer.case), f"[bold]{escape(answer.label)}[/]", escape(sure), escape(" ".join(answer.warnings))
+        )
     return table

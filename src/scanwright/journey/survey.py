@@ -28,13 +28,14 @@ def scan(folder: RunFolder, request: Request, emit: Emit) -> Cohort:
         emit: Receiver of events.
 
     Returns:
-        The cohort as found, or as :func:`check` locked it before.
+        The cohort as found.
     """
     from scanwright.intake import scan as look
 
     digest = request.scan_digest()
-    if folder.is_done("scan", digest, "cohort.csv", "cohort.json"):
-        return read_cohort(folder.path)
+    scanned = folder.work / "scanned"
+    if folder.is_done("scan", digest, "work/scanned/cohort.csv", "work/scanned/cohort.json", "cohort.csv"):
+        return read_cohort(scanned)
     with stage_events("scan", emit):
         cohort = request.cohort or look(
             request.source,
@@ -47,6 +48,7 @@ def scan(folder: RunFolder, request: Request, emit: Emit) -> Cohort:
             emit=emit,
         )
         _say_cohort(cohort, emit)
+        write_cohort(scanned, cohort)
         write_cohort(folder.path, cohort)
         folder.mark_done("scan", digest)
     return cohort
@@ -57,7 +59,7 @@ def check(folder: RunFolder, cohort: Cohort, request: Request, emit: Emit) -> tu
 
     Args:
         folder: Run folder; gets ``findings.json`` and the locked ``cohort.csv``.
-        cohort: As scanned, or as locked before.
+        cohort: As scanned.
         request: Whether to mend, and the seed of the split.
         emit: Receiver of events.
 
@@ -73,7 +75,7 @@ def check(folder: RunFolder, cohort: Cohort, request: Request, emit: Emit) -> tu
 
     digest = f"{request.scan_digest()} {request.seed} {request.repair}"
     if folder.is_done("check", digest, "findings.json"):
-        return cohort, [Finding(**_tuples(f)) for f in folder.json("findings.json")]
+        return read_cohort(folder.path), [Finding(**_tuples(f)) for f in folder.json("findings.json")]
     with stage_events("check", emit):
         findings = look(cohort, emit=emit)
         for finding in findings:
@@ -121,7 +123,9 @@ def mend(cohort: Cohort, findings: Sequence[Finding], request: Request, emit: Em
     if request.repair == "never":
         return cohort
     locked = {c.id for c in cohort.cases if c.part == "test"} if cohort.parts_given else set()
-    kept = [f if f.kind == "damaged" else replace(f, drop=tuple(i for i in f.drop if i not in locked)) for f in findings]
+    kept = [
+        f if f.kind == "damaged" else replace(f, drop=tuple(i for i in f.drop if i not in locked)) for f in findings
+    ]
     losing = {i for f in kept for i in f.drop}
     if request.repair == "auto" and len(losing) > _CHEAP_REPAIR * len(cohort):
         worst = max(kept, key=lambda f: len(f.drop))

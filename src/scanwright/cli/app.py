@@ -1,0 +1,323 @@
+"""The commands. Each is one call of a workflow function."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="One folder of medical images in; a tested, explained model and a running service out.\n\n"
+    "Research use – not a medical device. Add --debug to any command to see a full traceback.",
+)
+
+Source = Annotated[Path, typer.Argument(help="Folder, file or archive of images.", show_default=False)]
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="Run folder. Default: runs/<name>.", show_default=False)]
+BudgetText = Annotated[
+    str,
+    typer.Option("--budget", "-b", help="How long the whole run may take: 90s, 10m, 6h, or quick, standard, thorough."),
+]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of everything random.")]
+TaskName = Annotated[
+    str | None,
+    typer.Option(
+        "--task", help="binary, multiclass, multilabel, ordinal or regress. Default: inferred.", show_default=False
+    ),
+]
+Labels = Annotated[
+    str | None,
+    typer.Option("--labels", help="Label column, several with commas, or a table of labels.", show_default=False),
+]
+Patient = Annotated[str | None, typer.Option("--patient", help="Patient column.", show_default=False)]
+Layout = Annotated[
+    str | None, typer.Option("--layout", help="How the folder is laid out. Default: inferred.", show_default=False)
+]
+Modality = Annotated[
+    str | None, typer.Option("--modality", help="CT, MR, DX, MG, US, PT, XC ... Default: inferred.", show_default=False)
+]
+Devices = Annotated[str, typer.Option("--devices", help="auto, cpu, cuda, or how many devices to train on.")]
+PlanFile = Annotated[
+    Path | None, typer.Option("--plan", help="Follow this plan.json instead of making one.", show_default=False)
+]
+Repair = Annotated[
+    str, typer.Option("--repair", help="auto, always or never leave out cases that check finds at fault.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print warnings and results only.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+ModelFile = Annotated[Path, typer.Argument(help="A model.scanwright file.", show_default=False)]
+
+
+def _cache() -> Path:
+    import os
+
+    place = os.environ.get("SCANWRIGHT_CACHE") or os.environ.get("XDG_CACHE_HOME", "")
+    return Path(place) / "scanwright" if place else Path.home() / ".cache" / "scanwright"
+
+
+def _run(source: Path, until: str, quiet: bool, **wishes: Any) -> Any:
+    from scanwright import workflow
+    from scanwright.cli.show import Show, results_table
+
+    with Show(quiet=quiet) as show:
+        run = workflow.run(source, until=until, emit=show, cache=_cache(), **wishes)
+    if until == "pack":
+        evaluations = [e for e in run.evaluations if e.part == "test"]
+        show.console.print()
+        show.console.print(results_table(evaluations))
+        for text in dict.fromkeys(w for e in evaluations if e.who == "model" for w in e.warnings):
+            show.console.print(f"[yellow]![/] {text}")
+        show.console.print(f"\nReport  {run.path / 'report.html'}\nModel   {run.path / 'model.scanwright'}")
+        show.console.print(f"Serve   scanwright serve {run.path / 'model.scanwright'}")
+    else:
+        show.console.print(f"Run folder  {run.path}")
+    return run
+
+
+@app.command()
+def run(
+    source: Source,
+    out: Out = None,
+    budget: BudgetText = "standard",
+    seed: Seed = 0,
+    task: TaskName = None,
+    labels: Labels = None,
+    patient: Patient = None,
+    layout: Layout = None,
+    modality: Modality = None,
+    devices: Devices = "auto",
+    plan: PlanFile = None,
+    repair: Repair = "auto",
+    until: Annotated[
+        str,
+        typer.Option("--until", help="Stop after this stage: scan, check, plan, prepare, train, evaluate, explain."),
+    ] = "pack",
+    quiet: Quiet = False,
+) -> None:
+    """Turn a folder of images into a tested, explained model. Typed again, it goes on."""
+    _run(
+        source, until, quiet, out=out, budget=budget, seed=seed, task=task, labels=labels, patient=patient,
+        layout=layout, modality=modality, devices=devices, plan=plan, repair=repair,
+    )  # fmt: skip
+
+
+def _stage(name: str, text: str) -> None:
+    def command(
+        source: Source,
+        out: Out = None,
+        budget: BudgetText = "standard",
+        seed: Seed = 0,
+        task: TaskName = None,
+        labels: Labels = None,
+        patient: Patient = None,
+        layout: Layout = None,
+        modality: Modality = None,
+        devices: Devices = "auto",
+        plan: PlanFile = None,
+        repair: Repair = "auto",
+        quiet: Quiet = False,
+    ) -> None:
+        _run(
+            source, name, quiet, out=out, budget=budget, seed=seed, task=task, labels=labels, patient=patient,
+            layout=layout, modality=modality, devices=devices, plan=plan, repair=repair,
+        )  # fmt: skip
+
+    app.command(name, help=text)(command)
+
+
+_stage("scan", "See what a folder holds: task, labels, patients, parts; nothing is trained.")
+_stage("check", "Look for leaks, duplicates, damaged files and wrong labels; lock the parts.")
+_stage("plan", "Measure cohort and machine, and write plan.json, every choice with its reason.")
+_stage("prepare", "Turn the images into arrays that are ready to train on.")
+_stage("train", "Race the candidates and train the winner.")
+_stage("explain", "Everything up to heat maps and their examination.")
+_stage("pack", "The whole chain: the same as run.")
+
+
+@app.command()
+def evaluate(
+    model: ModelFile,
+    source: Source,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Where the figures go. Default: runs/<model>-on-<name>.", show_default=False),
+    ] = None,
+    labels: Labels = None,
+    patient: Patient = None,
+    layout: Layout = None,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Test a model on another cohort: metrics.json, predictions.csv and report.html."""
+    from scanwright import workflow
+    from scanwright.cli.show import Show, results_table
+
+    with Show(quiet=quiet) as show:
+        result = workflow.evaluate(
+            model, source, out=out, labels=labels, patient=patient, layout=layout, seed=seed, emit=show
+        )
+    show.console.print(results_table([e for e in result.evaluations if e.part == "test"]))
+    show.console.print(f"Report  {result.path / 'report.html'}")
+
+
+@app.command()
+def predict(
+    model: ModelFile,
+    images: Annotated[list[Path], typer.Argument(help="Images or folders of images.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for JSON, heat maps and predictions.csv.")] = Path(
+        "predictions"
+    ),
+    heatmap: Annotated[bool, typer.Option("--heatmap/--no-heatmap", help="Draw where the model looked.")] = True,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Ask a model about new images. Exit status 1 when some could not be answered."""
+    import json
+
+    from scanwright import workflow
+    from scanwright.cli.show import Show, predictions_table
+    from scanwright.core import Failure
+
+    with Show(quiet=quiet or as_json) as show:
+        answers = workflow.predict(model, images, out=out, heatmap=heatmap, emit=show)
+    failures = [a for a in answers if isinstance(a, Failure)]
+    if as_json:
+        rows = [{"case": a.case, "failure": a.reason} if isinstance(a, Failure) else a.to_dict() for a in answers]
+        typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+    else:
+        shown = answers if len(answers) <= 30 else [*answers[:20], *failures[:10]]
+        show.console.print(predictions_table(shown))
+        if len(shown) < len(answers):
+            show.console.print(f"… {len(answers)} cases in all; every one is in {out / 'predictions.csv'}")
+        show.console.print(f"Files   {out}")
+    if failures:
+        show.console.print(f"[red]{len(failures)} of {len(answers)} cases failed[/]; the others are answered.")
+        raise typer.Exit(1)
+
+
+@app.command()
+def serve(
+    models: Annotated[list[Path], typer.Argument(help="Model files.", show_default=False)],
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", help="Port to listen on.")] = 8000,
+    max_upload_mb: Annotated[int, typer.Option("--max-upload-mb", help="Largest upload.")] = 512,
+) -> None:
+    """Serve models: a REST API with its page, on this machine."""
+    from scanwright.cli.show import Show
+    from scanwright.serving import serve as start
+
+    with Show() as show:
+        start(models, host=host, port=port, max_upload_mb=max_upload_mb, emit=show)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Run folder.")] = Path("runs/demo"),
+    budget: BudgetText = "3m",
+    patients: Annotated[int, typer.Option("--patients", help="Synthetic patients to make.")] = 400,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+) -> None:
+    """The main job on synthetic chest radiographs, which are made first. Needs no data."""
+    from scanwright import workflow
+    from scanwright.cli.show import Show
+
+    with Show(quiet=quiet) as show:
+        cohort = workflow.phantom(
+            "chest-xray", out.parent / f"{out.name}-cohort", patients=patients, seed=seed, emit=show
+        )
+    _run(cohort, "pack", quiet, out=out, budget=budget, seed=seed)
+
+
+@app.command()
+def phantom(
+    kind: Annotated[str, typer.Argument(help="chest-xray or chest-ct.", show_default=False)],
+    out: Annotated[Path, typer.Argument(help="Folder to make.", show_default=False)],
+    patients: Annotated[int, typer.Option("--patients", help="How many synthetic patients.")] = 400,
+    seed: Seed = 0,
+    faults: Annotated[
+        bool, typer.Option("--faults/--no-faults", help="Plant a duplicate and a damaged file for check to find.")
+    ] = True,
+) -> None:
+    """Make a cohort of synthetic patients as real DICOM files, with known truth."""
+    from scanwright import workflow
+    from scanwright.cli.show import Show
+
+    with Show() as show:
+        path = workflow.phantom(kind, out, patients=patients, seed=seed, faults=faults, emit=show)
+    show.console.print(f"Cohort  {path}\nRun     scanwright run {path}")
+
+
+@app.command()
+def fetch(
+    name: Annotated[
+        str | None, typer.Argument(help="Name of a public cohort; none lists them.", show_default=False)
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to download to.")] = Path("cohorts"),
+    base_url: Annotated[
+        str | None, typer.Option("--base-url", help="Download from a mirror instead.", show_default=False)
+    ] = None,
+) -> None:
+    """Download a public cohort by name: checksum, resumed downloads, licence shown."""
+    from rich.table import Table
+
+    from scanwright import workflow
+    from scanwright.cli.show import Show
+
+    with Show() as show:
+        if name is None:
+            table = Table("name", "what", "licence")
+            for row in workflow.public_cohorts():
+                table.add_row(row["name"], row["what"], row["licence"])
+            show.console.print(table)
+            return
+        path = workflow.fetch(name, out, base_url=base_url, emit=show)
+    show.console.print(f"Cohort  {path}\nRun     scanwright run {path}")
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """What this machine can do, and what is missing."""
+    import json
+
+    from rich.table import Table
+
+    from scanwright import workflow
+    from scanwright.cli.show import Show
+
+    facts = workflow.doctor()
+    if as_json:
+        typer.echo(json.dumps(facts, indent=2))
+        return
+    with Show() as show:
+        table = Table("", "", show_header=False)
+        for key, value in facts.items():
+            table.add_row(key.replace("_", " "), ", ".join(map(str, value)) if isinstance(value, list) else str(value))
+        show.console.print(table)
+
+
+@app.command()
+def info() -> None:
+    """Versions, commands and formats as JSON, at once."""
+    import json
+
+    from scanwright.cli.facts import facts
+
+    commands = sorted(c.name or getattr(c.callback, "__name__", "") for c in app.registered_commands)
+    typer.echo(json.dumps({**facts(), "commands": commands}, indent=2))
+
+
+@app.callback(invoke_without_command=True)
+def _version(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+) -> None:
+    if version:
+        from importlib.metadata import version as installed
+
+        typer.echo(f"scanwright {installed('scanwright')}")
+        raise typer.Exit

@@ -1,0 +1,175 @@
+"""From a model file and images to answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+from scanwright.core import Emit, Failure, InputError, Prediction, ScanwrightError, Volume, silent
+from scanwright.io import list_series, open_array, probe, read_volume
+
+Asked = tuple[str, Callable[[], Volume], Path]
+"""Name of a case, how to read it, and the file or folder that it lies in."""
+
+_ARRAY_NAMES = ("test_images", "x_test", "images", "val_images", "train_images")
+
+
+def asked_cases(paths: Sequence[Path]) -> list[Asked]:
+    """Every case that a person points at.
+
+    A folder of DICOM files gives one case for each series, another folder one for each
+    image in it; an npy, npz or idx file gives its rows.
+
+    Args:
+        paths: Files and folders.
+
+    Returns:
+        The cases in order; a file that cannot be probed is kept, so that its failure is named.
+
+    Raises:
+        InputError: A path does not exist, or nothing that looks like an image was found.
+    """
+    found: list[Asked] = []
+    for path in paths:
+        if not path.exists() and "::" not in str(path) and not str(path).endswith("]"):
+            raise InputError(f"{path} does not exist.", "predict takes images or folders of images.", "Check the path.")
+        found.extend(_in_folder(path) if path.is_dir() else _in_file(path))
+    if not found:
+        raise InputError(
+            f"No image was found in {', '.join(map(str, paths))}.",
+            "predict takes DICOM, NIfTI, NRRD, MHA, PNG, JPEG, TIFF and npy files or folders of them.",
+            "Name the folder or file that holds the images.",
+        )
+    names = [name for name, _, _ in found]
+    if len(set(names)) < len(names):  # the same name in two folders
+        return [(str(place if name == place.name else name), read, place) for name, read, place in found]
+    return found
+
+
+def _in_folder(folder: Path) -> Iterator[Asked]:
+    series = list_series(folder)
+    taken = {Path(file).resolve() for one in series for file in one.files}
+    for one in series:
+        files = [Path(f) for f in one.files]
+        name = files[0].name if len(files) == 1 else f"{files[0].parent.name or folder.name}"
+        if sum(Path(f).parent == files[0].parent for other in series for f in other.files[:1]) > 1 and len(files) > 1:
+            name = f"{name}-{series.index(one) + 1}"
+        yield name, lambda files=files: _read_files(files), files[0] if len(files) == 1 else files[0].parent  # type: ignore[misc]
+    for path in sorted(folder.rglob("*")):
+        hidden = any(part.startswith((".", "__MACOSX")) for part in path.relative_to(folder).parts)
+        if path.is_file() and not hidden and path.resolve() not in taken and _may_be_image(path):
+            yield from _in_file(path)
+
+
+def _in_file(path: Path) -> Iterator[Asked]:
+    try:
+        facts = probe(path) if path.is_file() else None
+    except ScanwrightError:
+        facts = None
+    if facts is not None and facts.kind in ("npy", "npz", "idx") and (facts.n_items or 1) > 1:
+        key = _array_key(path) if facts.kind == "npz" else ""
+        n = len(open_array(f"{path}::{key}" if key else str(path)))
+        for row in range(n):
+            source = f"{path}::{key}[{row}]" if key else f"{path}[{row}]"
+            yield f"{path.name}[{row}]", lambda source=source: read_volume(source), path  # type: ignore[misc]
+        return
+    yield path.name, lambda: read_volume(path), path
+
+
+def _array_key(path: Path) -> str:
+    import numpy as np
+
+    with np.load(path, allow_pickle=False) as content:
+        names = [n for n in _ARRAY_NAMES if n in content.files] or list(content.files)
+    return names[0]
+
+
+def _read_files(files: list[Path]) -> Volume:
+    from scanwright.io import read_series
+
+    return read_volume(files[0]) if len(files) == 1 else read_series(files)
+
+
+_NOT_IMAGES = {
+    ".csv",
+    ".tsv",
+    ".txt",
+    ".md",
+    ".json",
+    ".xlsx",
+    ".xml",
+    ".html",
+    ".pdf",
+    ".yaml",
+    ".py",
+    ".scanwright",
+    ".log",
+    ".jsonl",
+}
+
+
+def _may_be_image(path: Path) -> bool:
+    return path.suffix.lower() not in _NOT_IMAGES and path.name not in ("DICOMDIR", "Thumbs.db", "LICENSE", "README")
+
+
+def answer(
+    model: Path, asked: Iterable[Asked], *, out: Path | None, heatmap: bool = True, emit: Emit = silent
+) -> list[Prediction | Failure]:
+    """Ask a model about cases, and write what it says.
+
+    Args:
+        model: Model file.
+        asked: Cases.
+        out: Folder for JSON, heat maps and ``predictions.csv``; None writes nothing.
+        heatmap: Whether heat maps are wanted.
+        emit: Receiver of progress.
+
+    Returns:
+        One prediction or failure for each case, in order.
+    """
+    from scanwright.inference import Predictor, write_prediction
+
+    predictor = Predictor.load(model)
+    cases = list(asked)
+    places = {name: place for name, _, place in cases}
+    answers: list[Prediction | Failure] = []
+    for one in predictor.predict_many([(name, read) for name, read, _ in cases], emit=emit, heatmap=heatmap):
+        if out is not None and isinstance(one, Prediction):
+            write_prediction(one, out, source=places[one.case])
+        answers.append(one)
+    if out is not None:
+        write_answers(answers, out)
+    return answers
+
+
+def write_answers(answers: Sequence[Prediction | Failure], out: Path) -> None:
+    """Write ``predictions.json`` and ``predictions.csv``: every case, failures too.
+
+    Args:
+        answers: What the model said.
+        out: Folder.
+    """
+    import csv
+    import io
+
+    from scanwright.io import atomic_write, write_json
+
+    good = [a for a in answers if isinstance(a, Prediction)]
+    bad = [a for a in answers if isinstance(a, Failure)]
+    write_json(
+        out / "predictions.json",
+        {"predictions": [a.to_dict() for a in good], "failures": [{"case": f.case, "reason": f.reason} for f in bad]},
+    )
+    classes = list(good[0].classes) if good and good[0].probabilities else []
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["case", "answer", "value", *[f"p:{name}" for name in classes], "warnings", "failure"])
+    for one in answers:
+        if isinstance(one, Failure):
+            writer.writerow([one.case, "", "", *[""] * len(classes), "", one.reason])
+        else:
+            chances = [f"{p:.6f}" for p in one.probabilities]
+            writer.writerow(
+                [one.case, one.label, one.value if one.value is not None else "", *chances, " ".join(one.warnings), ""]
+            )
+    atomic_write(out / "predictions.csv", text.getvalue())

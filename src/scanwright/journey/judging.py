@@ -1,0 +1,160 @@
+"""From a trained network to honest figures.
+
+What is judged is what is shipped: the exported network, run by the engine that serves it.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import TypeAdapter
+
+from scanwright.core import Case, Cohort, Emit, Evaluation, Part, Plan, Said
+from scanwright.evaluation import evaluate, majority_baseline, metrics_json, prediction_rows
+from scanwright.io import Store, atomic_write, write_json
+from scanwright.io.run_folder import RunFolder, stage_events
+from scanwright.journey.learning import train_digest
+from scanwright.trust import Trust, fit_trust
+
+if TYPE_CHECKING:
+    from scanwright.training import Trained
+
+Floats = NDArray[np.floating[Any]]
+_EVALUATIONS: TypeAdapter[list[Evaluation]] = TypeAdapter(list[Evaluation])
+_JUDGED: tuple[Part, ...] = ("val", "test")
+
+
+def judge(
+    folder: RunFolder, cohort: Cohort, plan: Plan, store: Store, trained: Trained, emit: Emit
+) -> list[Evaluation]:
+    """Export, calibrate on validation, and judge on validation and test.
+
+    Writes ``metrics.json``, ``predictions.csv`` and, under ``work``, the networks and
+    ``trust.json``. Nothing is chosen here by looking at the test part.
+
+    Args:
+        folder: Run folder.
+        cohort: Locked cohort.
+        plan: Task, classes, number of bootstrap draws.
+        store: Prepared arrays.
+        trained: Weights.
+        emit: Receiver of events.
+
+    Returns:
+        Evaluations of the model (calibrated and not), the linear baseline and the
+        majority floor, on validation and test.
+    """
+    digest = train_digest(plan, store)
+    outputs = ("metrics.json", "predictions.csv", "work/evaluations.json", "work/trust.json", "work/network.onnx")
+    if folder.is_done("evaluate", digest, *outputs):
+        return read_evaluations(folder)
+    from scanwright.training import export_network
+
+    with stage_events("evaluate", emit):
+        rows = {part: _labelled(store, part) for part in _JUDGED}
+        networks = {"model": export_network(trained, plan), "linear": export_network(trained, plan, which="baseline")}
+        atomic_write(folder.work / "network.onnx", networks["model"])
+        evaluations: list[Evaluation] = []
+        shares: dict[Part, tuple[Floats, Floats | None]] = {}
+        for who, network in networks.items():
+            logits = {part: _logits(network, store, rows[part], who, emit) for part in _JUDGED}
+            trust = fit_trust(logits["val"], store.labels[rows["val"]], task=plan.task, classes=plan.classes)
+            for part in _JUDGED:
+                chances = trust.probabilities(logits[part])
+                answers = None if plan.task == "regress" else trust.answers(chances)
+                evaluations.append(_evaluate(plan, store, rows[part], part, who, chances, answers))
+                if who == "model":
+                    shares[part] = (chances, answers)
+            if who == "model":
+                write_json(folder.work / "trust.json", trust.to_dict())
+                plain = _uncalibrated(trust, logits["test"])
+                if plain is not None:
+                    evaluations.append(_evaluate(plan, store, rows["test"], "test", "uncalibrated", plain, None))
+        truth = store.labels[_labelled(store, "train")]
+        for part in _JUDGED:
+            floor = majority_baseline(truth, len(rows[part]), plan.task, plan.classes)
+            evaluations.append(_evaluate(plan, store, rows[part], part, "majority", floor, None))
+        _write(folder, cohort, plan, rows, shares, evaluations)
+        for text in next(e for e in evaluations if e.who == "model" and e.part == "test").warnings:
+            emit(Said(stage="evaluate", text=text, level="warn"))
+        folder.mark_done("evaluate", digest)
+    return evaluations
+
+
+def read_evaluations(folder: RunFolder) -> list[Evaluation]:
+    """Evaluations that a run wrote."""
+    return _EVALUATIONS.validate_python(folder.json("work/evaluations.json"))
+
+
+def write_evaluations(folder: RunFolder, evaluations: Sequence[Evaluation]) -> None:
+    """Write ``metrics.json``, and the evaluations with their curves under ``work``."""
+    value = json.loads(_EVALUATIONS.dump_json(list(evaluations), ser_json_inf_nan="strings"))  # type: ignore[call-arg]
+    write_json(folder.work / "evaluations.json", value)
+    write_json(folder / "metrics.json", metrics_json(evaluations))
+
+
+def write_predictions(folder: RunFolder, rows: Sequence[dict[str, Any]]) -> None:
+    """Write ``predictions.csv``, one row a case."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(dict.fromkeys(k for row in rows for k in row)), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    atomic_write(folder / "predictions.csv", text.getvalue())
+
+
+def _logits(network: bytes, store: Store, rows: NDArray[np.intp], who: str, emit: Emit) -> Floats:
+    from scanwright.inference import open_engine, predict_arrays
+
+    step = "Testing" if who == "model" else "Testing the linear baseline"
+    return predict_arrays(open_engine(network).engine, store.images, rows=rows, emit=emit, step=step)["logits"]
+
+
+def _labelled(store: Store, part: Part) -> NDArray[np.intp]:
+    rows = store.rows(part)
+    known = np.isfinite(store.labels[rows])
+    return rows[known if known.ndim == 1 else known.any(axis=1)]
+
+
+def _uncalibrated(trust: Trust, logits: Floats) -> Floats | None:
+    plain = getattr(trust, "uncalibrated", None)
+    return None if plain is None else plain(logits)
+
+
+def _evaluate(
+    plan: Plan, store: Store, rows: NDArray[np.intp], part: Part, who: str, chances: Floats, answers: Floats | None
+) -> Evaluation:
+    return evaluate(
+        chances,
+        store.labels[rows],
+        task=plan.task,
+        classes=plan.classes,
+        groups=[store.groups[i] for i in rows],
+        part=part,
+        who=who,
+        answers=answers,
+        n_bootstrap=plan.n_bootstrap,
+        seed=plan.seed,
+    )
+
+
+def _write(
+    folder: RunFolder,
+    cohort: Cohort,
+    plan: Plan,
+    rows: dict[Part, NDArray[np.intp]],
+    shares: dict[Part, tuple[Floats, Floats | None]],
+    evaluations: Sequence[Evaluation],
+) -> None:
+    write_evaluations(folder, evaluations)
+    table: list[dict[str, Any]] = []
+    for part in reversed(_JUDGED):
+        cases: list[Case] = [cohort.cases[i] for i in rows[part]]
+        chances, answers = shares[part]
+        table.extend(prediction_rows(cases, chances, answers, task=plan.task, classes=plan.classes))
+    write_predictions(folder, table)

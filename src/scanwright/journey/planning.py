@@ -1,0 +1,116 @@
+"""From a locked cohort to a plan, and to prepared arrays."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scanwright.core import Case, Cohort, Emit, Fingerprint, InputError, Plan, Said, say_duration
+from scanwright.io import Store, atomic_write, read_volume
+from scanwright.io.run_folder import RunFolder, stage_events
+from scanwright.journey.request import Request
+from scanwright.journey.survey import locked_digest
+
+
+def make_plan(folder: RunFolder, cohort: Cohort, request: Request, emit: Emit) -> Plan:
+    """Measure the cohort and the machine, and choose; writes ``fingerprint.json`` and ``plan.json``.
+
+    A plan that stands in the folder already, perhaps edited by a person, is kept as long
+    as cohort, budget, seed and devices are the same.
+
+    Args:
+        folder: Run folder.
+        cohort: Locked cohort.
+        request: Budget, seed, devices, or a plan to follow.
+        emit: Receiver of events.
+
+    Returns:
+        The plan.
+
+    Raises:
+        PlanError: The plan does not fit the cohort.
+    """
+    from scanwright.plan import check_plan, machine, measure
+    from scanwright.plan import make_plan as choose
+
+    given = _read_text(request.plan) if request.plan else ""
+    wishes = f"{locked_digest(cohort)} {request.budget.seconds} {request.seed} {request.devices} {given}"
+    digest = hashlib.sha256(wishes.encode()).hexdigest()
+    if folder.is_done("plan", digest, "plan.json", "fingerprint.json"):
+        plan = Plan.from_json(_read_text(folder / "plan.json"))
+        check_plan(plan, cohort)
+        return plan
+    with stage_events("plan", emit):
+        fingerprint = measure(
+            cohort, lambda case: read_volume(case.source, root=cohort.root), seed=request.seed, emit=emit
+        )
+        if request.plan:
+            plan = Plan.from_json(given)
+            emit(Said(stage="plan", text=f"Following the plan {request.plan}."))
+        else:
+            plan = choose(
+                cohort,
+                fingerprint,
+                budget=request.budget,
+                seed=request.seed,
+                devices=request.devices,
+                machine=machine(),
+                cache=request.cache,
+                emit=emit,
+            )
+            _say_plan(plan, emit)
+        check_plan(plan, cohort)
+        atomic_write(folder / "fingerprint.json", fingerprint.model_dump_json(indent=2) + "\n")
+        atomic_write(folder / "plan.json", plan.to_json() + "\n")
+        folder.mark_done("plan", digest)
+    return plan
+
+
+def read_fingerprint(folder: RunFolder) -> Fingerprint:
+    """The measured facts of a run's cohort."""
+    return Fingerprint.model_validate(folder.json("fingerprint.json"))
+
+
+def prepare(folder: RunFolder, cohort: Cohort, plan: Plan, emit: Emit) -> Store:
+    """Turn every case into the array that the network takes.
+
+    Args:
+        folder: Run folder; the store lies under ``work``.
+        cohort: Locked cohort.
+        plan: Preprocessing.
+        emit: Receiver of events.
+
+    Returns:
+        The store.
+    """
+    from scanwright.preprocessing import prepare as prepare_volume
+
+    def ready(case: Case) -> NDArray[np.float32]:
+        return prepare_volume(read_volume(case.source, root=cohort.root), plan.preprocessing)
+
+    with stage_events("prepare", emit):
+        return Store.build(folder.work / "store", cohort, plan.preprocessing, ready, emit=emit)
+
+
+def _say_plan(plan: Plan, emit: Emit) -> None:
+    size = " x ".join(str(n) for n in plan.preprocessing.size)
+    names = ", ".join(c.name for c in plan.candidates)
+    emit(Said(stage="plan", text=f"Images become {size}; {len(plan.candidates)} candidates race: {names}."))
+    for field, reason in plan.reasons.items():
+        emit(Said(stage="plan", text=f"{field}: {reason}"))
+    text = f"Memory: about {plan.memory.predicted_mb:.0f} MB of {plan.memory.limit_mb:.0f} MB; training takes {say_duration(plan.training.budget_s)}."
+    emit(Said(stage="plan", text=text))
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(
+            f"The plan {path} cannot be read ({error.strerror}).",
+            "--plan takes a plan.json of another run.",
+            "Check the path, or leave --plan out.",
+        ) from None

@@ -1,0 +1,278 @@
+"""The system on a page: one function for each verb, paths in, paths out.
+
+    scan -> check -> plan -> prepare -> train -> evaluate -> explain -> pack -> predict -> serve
+
+:func:`run` is the chain up to ``pack``; ``until`` stops it after a stage. Every stage enters
+what it finished into the run's ledger, so that calling it again goes on from where it stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from scanwright.core import Cohort, Emit, Failure, Finding, InputError, Prediction, Stage, silent
+from scanwright.journey.request import Request
+from scanwright.journey.result import Run
+
+if TYPE_CHECKING:
+    from scanwright.inference import Predictor
+
+STAGES: tuple[Stage, ...] = ("scan", "check", "plan", "prepare", "train", "evaluate", "explain", "pack")
+
+
+def run(
+    source: Path | str | Cohort,
+    *,
+    out: Path | str | None = None,
+    until: str = "pack",
+    emit: Emit = silent,
+    **wishes: Any,
+) -> Run:
+    """Turn a folder of images into a tested, explained model.
+
+    Args:
+        source: Folder, file or archive; or a cohort that :func:`scan` gave.
+        out: Run folder; ``runs/<name>`` by default. An unfinished run there goes on.
+        until: Stage to stop after.
+        emit: Receiver of events.
+        **wishes: Other fields of :class:`Request`: ``budget="10m"``, ``seed=1``, ``task=...`` ...
+
+    Returns:
+        The run: its figures, its report and its model.
+
+    Raises:
+        ScanwrightError: What is wrong, what is needed and how to mend it.
+    """
+    from scanwright.io import RunFolder
+    from scanwright.journey import explaining, judging, learning, packing, planning, survey
+
+    began = monotonic()
+    request = Request.of(source, wishes)
+    folder = RunFolder(Path(out) if out else Path("runs") / request.name)
+    done = STAGES[: _stage(until) + 1]
+    if request.cohort is None:
+        _refuse_missing(request.source)
+    with folder.opened(emit) as tell:
+        cohort = survey.scan(folder, request, tell)
+        if "check" in done:
+            cohort, findings = survey.check(folder, cohort, request, tell)
+        if "plan" in done:
+            plan = planning.make_plan(folder, cohort, request, tell)
+        if "prepare" in done:
+            store = planning.prepare(folder, cohort, plan, tell)
+        if "train" in done:
+            trained = learning.train(folder, plan, store, tell, deadline=began + request.budget.seconds)
+        if "evaluate" in done:
+            evaluations = judging.judge(folder, cohort, plan, store, trained, tell)
+        if "explain" in done and not packing.is_packed(folder, plan, store):
+            explained = explaining.explain(folder, cohort, plan, store, tell)
+            if "pack" in done:
+                packing.pack(folder, request, plan, store, trained, (explained, evaluations, findings), tell)
+    return Run(folder.path)
+
+
+def scan(source: Path | str, *, emit: Emit = silent, **wishes: Any) -> Cohort:
+    """Understand a folder of images; nothing is written.
+
+    Args:
+        source: Folder, file or archive.
+        emit: Receiver of events.
+        **wishes: ``task``, ``labels``, ``patient``, ``layout``, ``modality``.
+
+    Returns:
+        The cohort, with every guess that was made.
+
+    Raises:
+        InputError: The path or an option is wrong.
+        CohortError: No labelled cohort could be made out.
+    """
+    from scanwright.intake import scan as look
+
+    _refuse_missing(Path(source))
+    return look(Path(source), emit=emit, **wishes)
+
+
+def check(cohort: Cohort, *, emit: Emit = silent) -> list[Finding]:
+    """Look for leaks, duplicates, damaged files and contradicting labels.
+
+    Args:
+        cohort: What :func:`scan` gave.
+        emit: Receiver of events.
+
+    Returns:
+        Findings, worst first.
+    """
+    from scanwright.intake import check as look
+
+    return look(cohort, emit=emit)
+
+
+def evaluate(
+    model: Path | str,
+    source: Path | str,
+    *,
+    out: Path | str | None = None,
+    emit: Emit = silent,
+    seed: int = 0,
+    **wishes: Any,
+) -> Run:
+    """Judge a model on another cohort: ``metrics.json``, ``predictions.csv``, ``report.html``.
+
+    Args:
+        model: Model file.
+        source: Folder, file or archive of labelled images.
+        out: Where to write; ``runs/<model>-on-<name>`` by default.
+        emit: Receiver of events.
+        seed: Seed of the bootstrap.
+        **wishes: ``labels``, ``patient``, ``layout`` of the cohort.
+
+    Returns:
+        The figures and the report.
+
+    Raises:
+        ModelFileError: The model file is damaged.
+        CohortError: The cohort's classes are not the model's.
+    """
+    from scanwright.io import RunFolder, read_model_file
+    from scanwright.journey.elsewhere import judge_elsewhere
+    from scanwright.journey.survey import scan as survey_scan
+
+    file = read_model_file(Path(model))
+    wishes = {"task": file.plan.task, **wishes}
+    request = Request.of(source, {**wishes, "seed": seed})
+    _refuse_missing(request.source)
+    folder = RunFolder(Path(out) if out else Path("runs") / f"{file.name}-on-{request.name}")
+    with folder.opened(emit) as tell:
+        judge_elsewhere(folder, file, survey_scan(folder, request, tell), tell)
+    return Run(folder.path)
+
+
+def predict(
+    model: Path | str,
+    images: Sequence[Path | str] | Path | str,
+    *,
+    out: Path | str | None = None,
+    heatmap: bool = True,
+    emit: Emit = silent,
+) -> list[Prediction | Failure]:
+    """Ask a model about images. Needs no torch.
+
+    Args:
+        model: Model file.
+        images: Files and folders; a DICOM folder gives one case for each series.
+        out: Folder for JSON, heat maps and ``predictions.csv``; None writes nothing.
+        heatmap: Whether heat maps are wanted.
+        emit: Receiver of progress.
+
+    Returns:
+        A prediction, or a failure with its reason, for each case.
+
+    Raises:
+        InputError: A path does not exist or holds no image.
+        ModelFileError: The model file is damaged.
+    """
+    from scanwright.io.run_folder import stage_events
+    from scanwright.journey.answering import answer, asked_cases
+
+    paths = [images] if isinstance(images, str | Path) else list(images)
+    with stage_events("predict", emit):
+        cases = asked_cases([Path(p) for p in paths])
+        return answer(Path(model), cases, out=Path(out) if out else None, heatmap=heatmap, emit=emit)
+
+
+def open_model(path: Path | str, *, engine: str = "auto", threads: int | None = None) -> Predictor:
+    """Open a model for many questions, as the service does.
+
+    Args:
+        path: Model file.
+        engine: ``"auto"``, ``"openvino"`` or ``"onnxruntime"``.
+        threads: CPU threads; all that the process may use if None.
+
+    Returns:
+        A predictor.
+    """
+    from scanwright.inference import Predictor
+
+    return Predictor.load(Path(path), engine=engine, threads=threads)
+
+
+def phantom(
+    kind: str, out: Path | str, *, patients: int = 400, seed: int = 0, faults: bool = True, emit: Emit = silent
+) -> Path:
+    """Make a cohort of synthetic patients as real DICOM files, with known truth.
+
+    Args:
+        kind: ``"chest-xray"`` or ``"chest-ct"``.
+        out: Folder to make.
+        patients: How many.
+        seed: Seed; the same one makes the same pixels.
+        faults: Whether to plant a duplicate and a damaged file.
+        emit: Receiver of progress.
+
+    Returns:
+        The folder.
+    """
+    from scanwright.io.run_folder import stage_events
+    from scanwright.phantom import write_phantom
+
+    with stage_events("phantom", emit):
+        return write_phantom(kind, Path(out), patients=patients, seed=seed, faults=faults, emit=emit)
+
+
+def fetch(name: str, out: Path | str, *, base_url: str | None = None, emit: Emit = silent) -> Path:
+    """Download a public cohort: resumed downloads, checksum, licence shown.
+
+    Args:
+        name: A name of :func:`public_cohorts`.
+        out: Folder to download to.
+        base_url: A mirror.
+        emit: Receiver of progress.
+
+    Returns:
+        Path of the cohort.
+    """
+    from scanwright.intake import fetch as download
+    from scanwright.io.run_folder import stage_events
+
+    with stage_events("fetch", emit):
+        return download(name, Path(out), base_url=base_url, emit=emit)
+
+
+def public_cohorts() -> list[dict[str, str]]:
+    """Public cohorts that :func:`fetch` knows: name, what it is, licence."""
+    from scanwright.intake import PUBLIC_COHORTS
+
+    return [{"name": name, "what": row.title, "licence": row.licence} for name, row in PUBLIC_COHORTS.items()]
+
+
+def doctor() -> dict[str, Any]:
+    """What this machine can do: cores, memory, devices, engines, missing extras."""
+    from scanwright.plan import machine
+
+    return machine().describe()
+
+
+def _stage(name: str) -> int:
+    if name not in STAGES:
+        raise InputError(
+            f"There is no stage {name!r}.", f"A run goes through {', '.join(STAGES)}.", "Name one of them with --until."
+        )
+    return STAGES.index(name)
+
+
+def _refuse_missing(source: Path) -> None:
+    if source.exists():
+        return
+    from difflib import get_close_matches
+
+    folder = source.absolute().parent
+    names = [p.name for p in folder.iterdir()] if folder.is_dir() else []
+    near = get_close_matches(source.name, names, n=1)
+    raise InputError(
+        f"{source} does not exist.",
+        "A run starts from a folder, file or archive of images.",
+        f"Did you mean {source.parent / near[0]}?" if near else "Check the path.",
+    )

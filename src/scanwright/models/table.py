@@ -1,0 +1,108 @@
+"""The table of models."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import nn
+
+from scanwright.core import PlanError
+from scanwright.models.classifier import Explainable
+from scanwright.models.cnn import cnn
+from scanwright.models.fixed import features, linear
+from scanwright.models.monai_nets import densenet121, resnet18
+from scanwright.models.resnet3d import resnet3d
+from scanwright.models.resnet9 import resnet9
+
+
+@dataclass(frozen=True)
+class Model:
+    """One row of the table.
+
+    Args:
+        builder: Makes the module from ``dimension``, ``in_channels``, ``n_outputs`` and
+            arguments of its own, all by keyword.
+        words: What it is, in one sentence.
+        dims: Dimensions that it serves.
+        source: Where it comes from.
+        kind: ``"network"`` is trained by gradient steps, ``"classical"`` is fitted.
+    """
+
+    builder: Callable[..., Explainable]
+    words: str
+    dims: tuple[int, ...]
+    source: str
+    kind: Literal["network", "classical"] = "network"
+
+
+MODELS: dict[str, Model] = {
+    "linear": Model(linear, "Logistic regression on the downsampled pixels", (2, 3), "Cox 1958", "classical"),
+    "features": Model(
+        features,
+        "Logistic regression on pooled intensities, histograms, gradient orientations and shape",
+        (2, 3),
+        "Dalal and Triggs, CVPR 2005",
+        "classical",
+    ),
+    "cnn": Model(cnn, "Plain convolutional network with pooling and dropout", (2, 3), "LeCun et al. 1998"),
+    "resnet9": Model(resnet9, "Small residual network of nine layers", (2, 3), "Page 2018"),
+    "resnet3d": Model(resnet3d, "Narrow strided residual network for volumes", (2, 3), "He et al., CVPR 2016"),
+    "resnet18": Model(resnet18, "ResNet-18", (2, 3), "He et al., CVPR 2016; MONAI"),
+    "densenet121": Model(densenet121, "DenseNet-121", (2, 3), "Huang et al., CVPR 2017; MONAI"),
+}
+"""Name to model. A new one is one file and one line here."""
+
+
+def build(
+    name: str,
+    *,
+    dimension: int,
+    in_channels: int,
+    n_outputs: int,
+    **arguments: int | float | str | bool | tuple[int, ...],
+) -> Explainable:
+    """Make a model with fresh weights (drawn from torch's generator).
+
+    Args:
+        name: A key of :data:`MODELS`.
+        dimension: 2 for ``(B, C, I, J)``, 3 for ``(B, C, I, J, K)``.
+        in_channels: C.
+        n_outputs: Logits.
+        **arguments: Arguments of the row's builder, such as ``width``.
+
+    Returns:
+        A module with ``forward(x)`` and ``explained(x)``.
+
+    Raises:
+        PlanError: The name, the dimension or an argument is unknown.
+    """
+    row = MODELS.get(name)
+    if row is None:
+        raise PlanError(f"There is no model {name!r}.", f"Models are {', '.join(MODELS)}.", "Change the candidate's model.")
+    if dimension not in row.dims:
+        raise PlanError(
+            f"The model {name!r} was asked for {dimension} dimensions.",
+            f"It serves {' and '.join(map(str, row.dims))}.",
+            "Choose another model for this cohort.",
+        )
+    unknown = set(arguments) - _own_arguments(row.builder)
+    if unknown:
+        raise PlanError(
+            f"The model {name!r} has no argument {min(unknown)!r}.",
+            f"It takes {', '.join(sorted(_own_arguments(row.builder))) or 'none'}.",
+            "Correct the candidate's arguments in the plan.",
+        )
+    return row.builder(dimension=dimension, in_channels=in_channels, n_outputs=n_outputs, **arguments)
+
+
+def count_parameters(module: nn.Module) -> int:
+    """Number of trainable parameters."""
+    return sum(p.numel() for p in module.parameters() if p.requires_grad)
+
+
+def _own_arguments(builder: Callable[..., Explainable]) -> set[str]:
+    signature: Mapping[str, inspect.Parameter] = inspect.signature(builder).parameters
+    return set(signature) - {"dimension", "in_channels", "n_outputs"}

@@ -29,6 +29,7 @@ FLOORS = {
     "serving": 6,
     "scale": 6,
     "cli": 7,
+    "__main__": 8,
 }
 ALSO_FORBIDDEN = {("plan", "io")}
 ONLY = {

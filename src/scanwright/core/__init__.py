@@ -13,7 +13,19 @@ from scanwright.core.errors import (
     ResourceError,
     ScanwrightError,
 )
-from scanwright.core.events import Emit, Event, Failed, Finished, Measured, Progress, Said, Stage, Started, parse_event, silent
+from scanwright.core.events import (
+    Emit,
+    Event,
+    Failed,
+    Finished,
+    Measured,
+    Progress,
+    Said,
+    Stage,
+    Started,
+    parse_event,
+    silent,
+)
 from scanwright.core.grid import Grid
 from scanwright.core.plan import Augmentation, Candidate, Fingerprint, Intensity, Memory, Plan, Preprocessing, Training
 from scanwright.core.prediction import Evaluation, Failure, Interval, Prediction

@@ -43,7 +43,7 @@ class Request:
     patient: str | None = None
     layout: str | None = None
     modality: str | None = None
-    budget: Budget = Budget(600.0)
+    budget: Budget = field(default_factory=lambda: Budget(600.0))
     seed: int = 0
     devices: str = "auto"
     plan: Path | None = None

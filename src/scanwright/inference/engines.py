@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scanwright.core import InputError, ModelFileError
+from scanwright.io.onnx_file import read_onnx_facts
 
 Batch = NDArray[np.float32]
 
@@ -68,13 +69,18 @@ class _OpenVino:
         self._compiled = core.compile_model(core.read_model(network, b""), "CPU", settings)
         self._request = self._compiled.create_infer_request()
         self._lock = threading.Lock()
-        self.outputs: tuple[str, ...] = tuple(port.get_any_name() for port in self._compiled.outputs)
+        # A port may carry several names after fusion; its place among the outputs is what stays.
+        declared = read_onnx_facts(network).outputs
+        known = [port.get_names() for port in self._compiled.outputs]
+        self._places = {name: n for name in declared for n, names in enumerate(known) if name in names}
+        self.outputs: tuple[str, ...] = tuple(self._places)
 
     def run(self, batch: Batch) -> dict[str, Batch]:
         """Run the network; see :class:`Engine`."""
         with self._lock:  # one request serves one call at a time
             self._request.infer({"image": np.ascontiguousarray(batch, dtype=np.float32)})
-            return {name: np.array(self._request.get_tensor(name).data, dtype=np.float32) for name in self.outputs}
+            found = {name: self._request.get_output_tensor(place) for name, place in self._places.items()}
+            return {name: np.array(tensor.data, dtype=np.float32) for name, tensor in found.items()}
 
 
 class _OnnxRuntime:

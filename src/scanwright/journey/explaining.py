@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scanwright.core import Case, Cohort, Emit, Plan, Said, Volume
-from scanwright.io import Store, read_volume, write_model_file
+from scanwright.io import Store, read_volume, write_json
 from scanwright.io.run_folder import RunFolder, stage_events
 
 if TYPE_CHECKING:
@@ -59,25 +59,18 @@ def explain(
 
     with stage_events("explain", emit):
         rows = _spread(store, plan)
-        predictor = Predictor.load(draft(folder, plan))
+        network = (folder.work / "network.onnx").read_bytes()
+        trust = folder.json("work/trust.json")
+        predictor = Predictor.from_network(network, plan, trust=trust)
         found = examine(
             predictor, np.asarray(store.images[rows], dtype=np.float32), seed=plan.seed, seconds=seconds, emit=emit
         )
-        trust = folder.json("work/trust.json")
-        from scanwright.io import write_json
-
-        write_json(folder.work / "trust.json", {**trust, "explanation": found.to_dict()})
+        trust = {**trust, "explanation": found.to_dict()}
+        write_json(folder.work / "trust.json", trust)
         emit(Said(stage="explain", text=found.sentence))
-        predictor = Predictor.load(draft(folder, plan))
+        predictor = Predictor.from_network(network, plan, trust=trust)
         cases = _explained_cases(folder, cohort, predictor)
         return Explained(_samples(cohort), cases, found.to_dict())
-
-
-def draft(folder: RunFolder, plan: Plan) -> Any:
-    """A model file of what there is so far, so that it is run just as it will be shipped."""
-    return write_model_file(
-        folder.work / "draft.scanwright", members(folder, plan, card="Draft."), facts={"name": "draft", "version": "0"}
-    )
 
 
 def members(folder: RunFolder, plan: Plan, *, card: str) -> dict[str, bytes]:

@@ -20,12 +20,13 @@ from scanwright.evaluation import evaluate, majority_baseline, metrics_json, pre
 from scanwright.io import Store, atomic_write, write_json
 from scanwright.io.run_folder import RunFolder, stage_events
 from scanwright.journey.learning import train_digest
-from scanwright.trust import Trust, fit_trust
+from scanwright.trust import fit_trust
 
 if TYPE_CHECKING:
     from scanwright.training import Trained
 
 Floats = NDArray[np.floating[Any]]
+Answers = NDArray[np.intp] | None
 _EVALUATIONS: TypeAdapter[list[Evaluation]] = TypeAdapter(list[Evaluation])
 _JUDGED: tuple[Part, ...] = ("val", "test")
 
@@ -61,10 +62,16 @@ def judge(
         networks = {"model": export_network(trained, plan), "linear": export_network(trained, plan, which="baseline")}
         atomic_write(folder.work / "network.onnx", networks["model"])
         evaluations: list[Evaluation] = []
-        shares: dict[Part, tuple[Floats, Floats | None]] = {}
+        shares: dict[Part, tuple[Floats, Answers]] = {}
         for who, network in networks.items():
-            logits = {part: _logits(network, store, rows[part], who, emit) for part in _JUDGED}
-            trust = fit_trust(logits["val"], store.labels[rows["val"]], task=plan.task, classes=plan.classes)
+            logits = {part: _logits(network, plan, store, rows[part], emit) for part in _JUDGED}
+            trust = fit_trust(
+                logits["val"],
+                store.labels[rows["val"]],
+                task=plan.task,
+                classes=plan.classes,
+                train_shares=_train_shares(plan, store),
+            )
             for part in _JUDGED:
                 chances = trust.probabilities(logits[part])
                 answers = None if plan.task == "regress" else trust.answers(chances)
@@ -73,7 +80,7 @@ def judge(
                     shares[part] = (chances, answers)
             if who == "model":
                 write_json(folder.work / "trust.json", trust.to_dict())
-                plain = _uncalibrated(trust, logits["test"])
+                plain = trust.uncalibrated(logits["test"])
                 if plain is not None:
                     evaluations.append(_evaluate(plan, store, rows["test"], "test", "uncalibrated", plain, None))
         truth = store.labels[_labelled(store, "train")]
@@ -108,11 +115,10 @@ def write_predictions(folder: RunFolder, rows: Sequence[dict[str, Any]]) -> None
     atomic_write(folder / "predictions.csv", text.getvalue())
 
 
-def _logits(network: bytes, store: Store, rows: NDArray[np.intp], who: str, emit: Emit) -> Floats:
-    from scanwright.inference import open_engine, predict_arrays
+def _logits(network: bytes, plan: Plan, store: Store, rows: NDArray[np.intp], emit: Emit) -> Floats:
+    from scanwright.inference import Predictor, predict_arrays
 
-    step = "Testing" if who == "model" else "Testing the linear baseline"
-    return predict_arrays(open_engine(network).engine, store.images, rows=rows, emit=emit, step=step)["logits"]
+    return predict_arrays(Predictor.from_network(network, plan), store.images, rows=rows, emit=emit)["logits"]
 
 
 def _labelled(store: Store, part: Part) -> NDArray[np.intp]:
@@ -121,13 +127,19 @@ def _labelled(store: Store, part: Part) -> NDArray[np.intp]:
     return rows[known if known.ndim == 1 else known.any(axis=1)]
 
 
-def _uncalibrated(trust: Trust, logits: Floats) -> Floats | None:
-    plain = getattr(trust, "uncalibrated", None)
-    return None if plain is None else plain(logits)
+def _train_shares(plan: Plan, store: Store) -> list[float] | None:
+    """Shares of the classes as training showed them; None when sampling was balanced."""
+    if plan.training.balanced_sampling or plan.task == "regress":
+        return None
+    labels = store.labels[_labelled(store, "train")]
+    if plan.task == "multilabel":
+        return [float(share) for share in np.nanmean(labels, axis=0)]
+    shares = np.bincount(labels.astype(np.intp), minlength=len(plan.classes)) / len(labels)
+    return [float(share) for share in shares]
 
 
 def _evaluate(
-    plan: Plan, store: Store, rows: NDArray[np.intp], part: Part, who: str, chances: Floats, answers: Floats | None
+    plan: Plan, store: Store, rows: NDArray[np.intp], part: Part, who: str, chances: Floats, answers: Answers
 ) -> Evaluation:
     return evaluate(
         chances,
@@ -148,7 +160,7 @@ def _write(
     cohort: Cohort,
     plan: Plan,
     rows: dict[Part, NDArray[np.intp]],
-    shares: dict[Part, tuple[Floats, Floats | None]],
+    shares: dict[Part, tuple[Floats, Answers]],
     evaluations: Sequence[Evaluation],
 ) -> None:
     write_evaluations(folder, evaluations)

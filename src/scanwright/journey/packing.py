@@ -88,7 +88,6 @@ def pack(
         model = write_model_file(folder.model, parts, facts=facts)
         contents.provenance["model file (SHA-256)"] = model.sha256
         write_report(folder.report, contents)
-        (folder.work / "draft.scanwright").unlink(missing_ok=True)
         folder.mark_done("pack", train_digest(plan, store))
         size_mb = folder.model.stat().st_size / 1e6
         emit(Said(stage="pack", text=f"The model file holds everything that is needed to predict ({size_mb:.1f} MB)."))

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
+from pydantic import TypeAdapter
+
 from scanwright.core import PARTS, Cohort, CohortError, Emit, Finding, Said, Stage
 from scanwright.io import read_cohort, write_cohort, write_json
 from scanwright.io.run_folder import RunFolder, stage_events
@@ -15,6 +17,7 @@ from scanwright.journey.request import Request
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+_FINDINGS: TypeAdapter[list[Finding]] = TypeAdapter(list[Finding])
 _CHEAP_REPAIR = 0.10
 """Largest share of the cases that a repair may leave out without being asked for."""
 
@@ -75,7 +78,7 @@ def check(folder: RunFolder, cohort: Cohort, request: Request, emit: Emit) -> tu
 
     digest = f"{request.scan_digest()} {request.seed} {request.repair}"
     if folder.is_done("check", digest, "findings.json"):
-        return read_cohort(folder.path), [Finding(**_tuples(f)) for f in folder.json("findings.json")]
+        return read_cohort(folder.path), _FINDINGS.validate_python(folder.json("findings.json"))
     with stage_events("check", emit):
         findings = look(cohort, emit=emit)
         for finding in findings:
@@ -176,10 +179,6 @@ def _say_cohort(cohort: Cohort, emit: Emit) -> None:
 
 def _first(items: Iterable[tuple[str, int]], n: int) -> list[tuple[str, int]]:
     return list(items)[:n]
-
-
-def _tuples(finding: dict[str, object]) -> dict[str, object]:
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in finding.items()}
 
 
 def locked_digest(cohort: Cohort) -> str:

@@ -1,0 +1,314 @@
+"""The examination of a model's heat maps, and the choice of an explainer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scanwright.core import Emit, InputError, Interval, Progress, silent
+from scanwright.explain.faithfulness import (
+    COARSE_FRACTIONS,
+    CONTROLS,
+    FRACTIONS,
+    CaseScore,
+    score_case,
+    seconds_per_run,
+)
+from scanwright.inference.predictor import Predictor
+from scanwright.inference.saliency import EXPLAINERS
+
+Array = NDArray[np.float32]
+
+FEWEST_CASES = 8
+"""Fewer cases than this decide nothing."""
+
+MOST_CASES = 200
+_N_BOOTSTRAP = 2000
+_TOLD_FRACTION = 0.2
+
+
+@dataclass(frozen=True)
+class Examination:
+    """Whether heat maps are true to the network, and how that was found.
+
+    Args:
+        method: The explainer, a key of ``EXPLAINERS``.
+        passed: Whether they are significantly better than chance; None if too few cases
+            could be examined to tell.
+        score: Mean advantage over random maps of the same smoothness, as a share of the
+            evidence that blurring the whole image takes away; 0 is chance. NaN if none.
+        n_cases: Cases examined.
+        sentence: The verdict for a clinician.
+        classes: The same for each answered class: ``passed``, ``score``, ``n_cases``, ``sentence``.
+        curves: Mean share of the evidence left: ``fractions``, ``deletion``, ``insertion``,
+            ``deletion_chance``, ``insertion_chance``.
+        controls: Mean advantage over maps that do not know the network (``edges``) or the
+            image (``other case``); near or below 0 means that they do as well.
+        case_scores: Score of each examined case.
+        case_rows: Row of each examined case in the arrays.
+        seed: Seed of the choice of cases and of the random maps.
+        seconds: Time spent.
+    """
+
+    method: str
+    passed: bool | None
+    score: Interval
+    n_cases: int
+    sentence: str
+    classes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    curves: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    controls: Mapping[str, Interval] = field(default_factory=dict)
+    case_scores: tuple[float, ...] = ()
+    case_rows: tuple[int, ...] = ()
+    seed: int = 0
+    seconds: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values, for ``"explanation"`` in ``trust.json``."""
+        return {
+            "method": self.method,
+            "passed": self.passed,
+            "score": _plain(self.score),
+            "n_cases": self.n_cases,
+            "sentence": self.sentence,
+            "classes": {name: dict(facts) for name, facts in self.classes.items()},
+            "curves": {name: [round(float(v), 5) for v in values] for name, values in self.curves.items()},
+            "controls": {name: _plain(value) for name, value in self.controls.items()},
+            "seed": self.seed,
+            "seconds": round(self.seconds, 2),
+        }
+
+
+def examine(
+    predictor: Predictor,
+    arrays: NDArray[np.floating[Any]],
+    *,
+    targets: NDArray[np.integer[Any]] | None = None,
+    method: str = "cam",
+    seconds: float = 10.0,
+    seed: int = 0,
+    emit: Emit = silent,
+) -> Examination:
+    """Examine a model's heat maps on cases that it was not trained on.
+
+    Args:
+        predictor: The model.
+        arrays: ``(N, C, *size)`` prepared arrays, such as the store's validation rows.
+        targets: ``(N,)`` classes whose evidence is followed; the model's own answers if None.
+        method: A key of ``EXPLAINERS``.
+        seconds: Time to spend. More time examines more cases, up to 200; one case is always
+            finished.
+        seed: Seed of the choice of cases and of the random maps.
+        emit: Receives progress.
+
+    Returns:
+        The verdict. With fewer than eight cases ``passed`` is None.
+
+    Raises:
+        InputError: There is no explainer of that name, or the network does not support it.
+    """
+    _check_method(method)
+    began = time.perf_counter()
+    generator = np.random.default_rng(seed)
+    order = generator.permutation(len(arrays))[:MOST_CASES]
+    if not len(order):
+        return _verdict(predictor, method, [], [], seed, 0.0)
+    fractions, n_chance = _depth(predictor, np.asarray(arrays[order[0]], dtype=np.float32), method, seconds)
+    scores: list[CaseScore] = []
+    latest: dict[int, Array] = {}
+    for n, at in enumerate(order):
+        array = np.asarray(arrays[at], dtype=np.float32)
+        outputs = predictor.run(array[None])
+        target = int(predictor.targets(outputs["logits"])[0] if targets is None else targets[at])
+        own = EXPLAINERS[method](predictor, array[None], np.array([target]), outputs=outputs)[0]
+        scores.append(score_case(predictor, array, target, (own, latest.get(target)), generator, fractions, n_chance))
+        latest[target] = own
+        spent = time.perf_counter() - began
+        total = min(len(order), max(n + 1, int(seconds / spent * (n + 1))))
+        emit(
+            Progress(
+                stage="explain",
+                step=method,
+                done=n + 1,
+                total=total,
+                left_s=max(0.0, spent / (n + 1) * (total - n - 1)),
+            )
+        )
+        if spent * (n + 2) / (n + 1) > seconds:
+            break
+    return _verdict(
+        predictor, method, scores, [int(r) for r in order[: len(scores)]], seed, time.perf_counter() - began
+    )
+
+
+def best_explainer(
+    predictor: Predictor,
+    arrays: NDArray[np.floating[Any]],
+    *,
+    targets: NDArray[np.integer[Any]] | None = None,
+    seconds: float = 20.0,
+    seed: int = 0,
+    emit: Emit = silent,
+) -> Examination:
+    """Choose the explainer whose maps are truest on validation.
+
+    The class activation map costs nothing at prediction, so another one takes its place only
+    where it passes and the class activation map does not, or where it is clearly truer
+    (its interval lies wholly above).
+
+    Args:
+        predictor: The model.
+        arrays: ``(N, C, *size)`` prepared arrays of the validation part.
+        targets: ``(N,)`` classes whose evidence is followed; the model's own answers if None.
+        seconds: Time to spend in all.
+        seed: Seed of the choice of cases and of the random maps.
+        emit: Receives progress.
+
+    Returns:
+        The chosen explainer's examination; its ``method`` names it.
+    """
+    methods = [name for name in EXPLAINERS if name != "cam" or "cam" in predictor.engine.outputs]
+    best: Examination | None = None
+    for n, name in enumerate(methods):
+        share = (seconds - (best.seconds if best else 0.0)) / (len(methods) - n)
+        found = examine(predictor, arrays, targets=targets, method=name, seconds=share, seed=seed, emit=emit)
+        if best is None or _clearly_better(found, best):
+            best = found
+    if best is None:
+        raise InputError("No explainer fits this network.", "There must be one at least.", "Use occlusion.")
+    return best
+
+
+def _clearly_better(found: Examination, than: Examination) -> bool:
+    if found.passed is not True:
+        return False
+    return than.passed is not True or found.score.low > than.score.high
+
+
+def _check_method(method: str) -> None:
+    if method not in EXPLAINERS:
+        raise InputError(
+            f"There is no explainer {method!r}.", f"Explainers are {', '.join(EXPLAINERS)}.", "Choose one of these."
+        )
+
+
+def _depth(predictor: Predictor, array: Array, method: str, seconds: float) -> tuple[tuple[float, ...], int]:
+    """How thoroughly each case can be examined, so that enough cases fit the time."""
+    once = seconds_per_run(predictor, array)
+    own = 64 if method == "occlusion" else 1
+    for fractions, n_chance in ((FRACTIONS, 3), (FRACTIONS, 1), (COARSE_FRACTIONS, 1)):
+        runs = own + 2 * len(fractions) * (1 + n_chance + len(CONTROLS))
+        if once * runs * 2 * FEWEST_CASES <= seconds:
+            return fractions, n_chance
+    return COARSE_FRACTIONS, 1
+
+
+# ---------------------------------------------------------------- verdict
+
+
+def _verdict(
+    predictor: Predictor, method: str, scores: Sequence[CaseScore], rows: Sequence[int], seed: int, seconds: float
+) -> Examination:
+    scale = float(np.mean([abs(s.marked.whole) for s in scores])) if scores else 0.0
+    scale = scale if scale > 1e-9 else 1.0
+    shares = np.array([s.advantage for s in scores]) / scale
+    score = _interval(shares, seed)
+    passed = _passed(score, len(shares))
+    classes = {}
+    for target in sorted({s.target for s in scores}):
+        mine = [s for s in scores if s.target == target]
+        own = _interval(np.array([s.advantage for s in mine]) / scale, seed)
+        verdict = _passed(own, len(mine))
+        classes[predictor.classes[target]] = {
+            "passed": verdict,
+            "score": _plain(own),
+            "n_cases": len(mine),
+            "sentence": _sentence(verdict, mine),
+        }
+    controls = {}
+    for name in CONTROLS:
+        gaps = np.array([s.marked.gap - s.controls[name] for s in scores if name in s.controls]) / scale
+        if len(gaps):
+            controls[name] = _interval(gaps, seed)
+    return Examination(
+        method=method,
+        passed=passed,
+        score=score,
+        n_cases=len(shares),
+        sentence=_sentence(passed, scores),
+        classes=classes,
+        curves=_mean_curves(scores),
+        controls=controls,
+        case_scores=tuple(float(v) for v in shares),
+        case_rows=tuple(rows),
+        seed=seed,
+        seconds=seconds,
+    )
+
+
+def _passed(score: Interval, n: int) -> bool | None:
+    return None if n < FEWEST_CASES else score.low > 0
+
+
+def _interval(values: NDArray[np.float64], seed: int) -> Interval:
+    if not len(values):
+        return Interval(float("nan"), float("nan"), float("nan"))
+    drawn = np.random.default_rng(seed).integers(0, len(values), (_N_BOOTSTRAP, len(values)))
+    low, high = np.percentile(values[drawn].mean(axis=1), (2.5, 97.5))
+    return Interval(float(values.mean()), float(low), float(high))
+
+
+def _mean_curves(scores: Sequence[CaseScore]) -> dict[str, list[float]]:
+    """Mean curves over the cases, as a share of what blurring the whole image takes away."""
+    if not scores:
+        return {}
+
+    def mean(rows: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+        result: NDArray[np.float64] = np.mean(rows, axis=0)
+        return result
+
+    start = mean([s.marked.deletion for s in scores])
+    bottom, span = start[-1], start[0] - start[-1]
+    span = span if abs(span) > 1e-9 else 1.0
+    chance = [c for s in scores for c in s.chance]
+    found = {
+        "deletion": start,
+        "insertion": mean([s.marked.insertion for s in scores]),
+        "deletion_chance": mean([c.deletion for c in chance]),
+        "insertion_chance": mean([c.insertion for c in chance]),
+    }
+    shares = {name: [float(v) for v in (curve - bottom) / span] for name, curve in found.items()}
+    return {"fractions": list(scores[0].marked.fractions), **shares}
+
+
+def _sentence(passed: bool | None, scores: Sequence[CaseScore]) -> str:
+    n = len(scores)
+    if passed is None:
+        cases = f"{n} case" + ("" if n == 1 else "s")
+        return f"Only {cases} could be examined, too few to say whether the heat maps are true to the model."
+    fractions = scores[0].marked.fractions
+    at = int(np.argmin(np.abs(np.array(fractions) - _TOLD_FRACTION)))
+    lost = float(np.mean([s.marked.deletion[0] - s.marked.deletion[at] for s in scores]))
+    by_chance = float(np.mean([c.deletion[0] - c.deletion[at] for s in scores for c in s.chance]))
+    measure = f"blurring the most marked {fractions[at]:.0%} of the image costs the answer {_against(lost, by_chance)}"
+    if passed:
+        return f"On {n} validation cases {measure}: the heat maps show what the model uses."
+    return f"On {n} validation cases {measure}; all in all the maps were no better than random ones, so they are not shown."
+
+
+def _against(lost: float, by_chance: float) -> str:
+    if by_chance > 1e-9 and lost > by_chance:
+        return f"{lost / by_chance:.1f} times as much as blurring as large a place at random"
+    if lost > by_chance:
+        return "much, and blurring as large a place at random costs it nothing"
+    return "no more than blurring as large a place at random"
+
+
+def _plain(value: Interval) -> dict[str, float | None]:
+    numbers = {"value": value.value, "low": value.low, "high": value.high}
+    return {name: round(v, 5) if np.isfinite(v) else None for name, v in numbers.items()}

@@ -1,0 +1,167 @@
+"""From files to cases: which of them belong together.
+
+Every file is a case, except DICOM instances that lie in one series and have a place in
+space: those are the slices of one volume. A model that looks at pictures gets every slice
+as a case of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from scanwright.serving.archive import is_zip, unpack
+from scanwright.serving.kinds import KINDS, check_voxels, dicom_header, recognise
+from scanwright.serving.limits import Limits
+from scanwright.serving.refusal import Refusal, refusal_of
+from scanwright.serving.upload import Upload
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What is read as one image.
+
+    Args:
+        name: As it is shown to the sender.
+        path: A file, or a folder that holds one series.
+        kind: A key of ``kinds.KINDS``.
+        files: Stored path of each file to what the sender called it.
+    """
+
+    name: str
+    path: Path
+    kind: str
+    files: dict[Path, str] = field(default_factory=dict)
+
+    def in_words_of_the_sender(self, text: str) -> str:
+        """A reader's sentence with our paths and names replaced by the sender's."""
+        for path in sorted(self.files, key=lambda p: -len(str(p))):
+            text = text.replace(str(path), self.files[path]).replace(path.name, self.files[path])
+        text = text.replace(str(self.path), self.name).replace(self.path.name, self.name)
+        return text.replace(f"{self.path.parent}/", "").replace(str(self.path.parent), "the upload")
+
+
+@dataclass
+class Sorted:
+    """Pieces in order, and what could not become one.
+
+    Args:
+        pieces: What is to be read.
+        refused: Name and reason of the rest.
+    """
+
+    pieces: list[Piece] = field(default_factory=list)
+    refused: list[tuple[str, Refusal]] = field(default_factory=list)
+
+
+@dataclass
+class _Series:
+    origin: str
+    uploads: list[Upload] = field(default_factory=list)
+    headers: list[Any] = field(default_factory=list)
+
+
+def sort_files(uploads: list[Upload], folder: Path, limits: Limits, *, volumes: bool = True) -> Sorted:
+    """Unpack archives, recognise every file, and put the slices of a series together.
+
+    Args:
+        uploads: What was sent.
+        folder: Where more may be written.
+        limits: Ceilings.
+        volumes: Whether series become volumes; otherwise each slice is a case.
+
+    Returns:
+        Pieces and refusals.
+
+    Raises:
+        Refusal: 413 if there are more cases than a request may hold.
+    """
+    done, series = Sorted(), dict[str, _Series]()
+    for upload in uploads:
+        try:
+            zipped = is_zip(upload.path)
+            members = unpack(upload, folder, limits, room=limits.max_files - len(uploads)) if zipped else [upload]
+            if not members:
+                raise Refusal(
+                    422, f"{upload.name} holds no file.", "An archive must hold an image.", "Pack the images."
+                )
+        except Refusal as refusal:
+            done.refused.append((upload.name, refusal))
+            continue
+        for member in members:
+            _place(member, upload.name if zipped else "", done, series, limits, volumes)
+    for found in series.values():
+        _close(found, folder, done, limits)
+    if len(done.pieces) > limits.max_cases:
+        raise Refusal(
+            413,
+            f"The request holds {len(done.pieces)} cases.",
+            f"One request may hold {limits.max_cases}.",
+            "Send fewer at a time, or use `scanwright predict` on the folder.",
+        )
+    return done
+
+
+def _place(
+    upload: Upload, origin: str, done: Sorted, series: dict[str, _Series], limits: Limits, volumes: bool
+) -> None:
+    """Make one file a piece, or a slice of a series."""
+    try:
+        kind = recognise(upload.path, upload.name)
+        kind.measure(upload.path, upload.name, limits)
+        if kind is KINDS["dicom"] and volumes:
+            header = dicom_header(upload.path, upload.name)
+            if _has_a_place(header):
+                found = series.setdefault(str(header.SeriesInstanceUID), _Series(origin))
+                found.uploads.append(upload)
+                found.headers.append(header)
+                return
+    except Exception as error:  # noqa: BLE001 - one bad file must not cost the others their answer
+        done.refused.append((upload.name, refusal_of(error, about=upload.name)))
+        return
+    done.pieces.append(_single(upload, next(k for k, v in KINDS.items() if v is kind)))
+
+
+def _single(upload: Upload, kind: str) -> Piece:
+    path = upload.path.with_name(upload.path.name + KINDS[kind].suffix)
+    upload.path.rename(path)
+    return Piece(upload.name, path, kind, {path: upload.name})
+
+
+def _close(found: _Series, folder: Path, done: Sorted, limits: Limits) -> None:
+    """Make a piece of a series: a folder of its own when it has several slices."""
+    if len(found.uploads) == 1:
+        done.pieces.append(_single(found.uploads[0], "dicom"))
+        return
+    name = _series_name(found)
+    first = found.headers[0]
+    try:
+        check_voxels((len(found.uploads), int(first.Rows), int(first.Columns)), name, limits)
+    except Refusal as refusal:
+        done.refused.append((name, refusal))
+        return
+    place = folder / f"s{len(done.pieces):05d}"
+    place.mkdir()
+    files = {}
+    for upload in found.uploads:
+        path = place / (upload.path.name + ".dcm")
+        upload.path.rename(path)
+        files[path] = upload.name
+    done.pieces.append(Piece(name, place, "dicom", files))
+
+
+def _series_name(found: _Series) -> str:
+    if found.origin:
+        return found.origin
+    folders = {PurePosixPath(u.name).parent.as_posix() for u in found.uploads}
+    if len(folders) == 1 and (only := folders.pop()) != ".":
+        return only
+    return f"{found.uploads[0].name} (+{len(found.uploads) - 1})"
+
+
+def _has_a_place(header: Any) -> bool:
+    """Whether an instance is one slice with a position, of a series that is named."""
+    if int(header.get("NumberOfFrames") or 1) > 1 or not header.get("SeriesInstanceUID"):
+        return False
+    return len(header.get("ImagePositionPatient") or ()) == 3 and len(header.get("ImageOrientationPatient") or ()) == 6

@@ -1,0 +1,146 @@
+"""From files to answers: read, predict, keep the pictures, and put it into words."""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from scanwright.core import Prediction, Volume, png_bytes
+from scanwright.serving.cases import Piece, sort_files
+from scanwright.serving.limits import Limits
+from scanwright.serving.refusal import Refusal, refusal_of
+from scanwright.serving.results import Results
+from scanwright.serving.shelf import Slot
+from scanwright.serving.upload import Upload
+
+log = logging.getLogger(__name__)
+
+Read = Callable[[Path], Volume]
+"""Reads a file, or a folder with one series."""
+
+_PLACED = ("dicom", "nifti", "nifti-gz", "nrrd", "mha")
+
+
+class Desk:
+    """Answers requests, one case after another.
+
+    Args:
+        results: Where pictures and heat maps are kept.
+        limits: Ceilings.
+        read: Reader of images.
+    """
+
+    def __init__(self, results: Results, limits: Limits, read: Read) -> None:
+        self.results, self.limits, self._read = results, limits, read
+
+    def answer(
+        self, uploads: list[Upload], folder: Path, slot: Slot, *, heatmap: bool, stop: threading.Event
+    ) -> dict[str, Any]:
+        """Answer every case of a request.
+
+        Args:
+            uploads: Files that were sent.
+            folder: Where they lie; more may be written there.
+            slot: Model to ask.
+            heatmap: Whether heat maps are wanted.
+            stop: Set when nobody waits for the answer any more.
+
+        Returns:
+            The body of the answer; see ``schemas.Answer``.
+
+        Raises:
+            Refusal: Not one case could be answered; its status is that of the failures.
+        """
+        began = time.monotonic()
+        model = slot.get()
+        sorted_files = sort_files(uploads, folder, self.limits, volumes=model.plan.preprocessing.dimension == 3)
+        results: list[dict[str, Any]] = []
+        refused = list(sorted_files.refused)
+        for piece in sorted_files.pieces:
+            try:
+                if stop.is_set() or time.monotonic() - began > self.limits.request_s:
+                    raise _out_of_time(piece.name, self.limits.request_s)
+                results.append(self._case(piece, slot, heatmap))
+            except Exception as error:  # noqa: BLE001 - one bad case must not cost the others their answer
+                refused.append((piece.name, _translated(piece, refusal_of(error, about=piece.name))))
+        log.info("%s: %d answered, %d refused, %.2f s", slot.name, len(results), len(refused), time.monotonic() - began)
+        if not results:
+            raise _none_answered(refused)
+        failures = [{"case": name, "reason": str(refusal)} for name, refusal in refused]
+        return {"model": slot.identity(), "results": results, "failures": failures}
+
+    def _case(self, piece: Piece, slot: Slot, heatmap: bool) -> dict[str, Any]:
+        began = time.monotonic()
+        prediction = slot.predict(self._read(piece.path), case=piece.name, heatmap=heatmap)
+        numbers = [*prediction.probabilities, *prediction.logits, prediction.value or 0.0]
+        if not all(math.isfinite(n) for n in numbers):
+            fact = f"The model gave no finite number for {piece.name}."
+            raise Refusal(422, fact, "An answer is a number.", "Look at the image: it may be blank or damaged.")
+        said = prediction.to_dict()
+        del said["model"]
+        picture = None if prediction.picture is None else self._keep_png(prediction.picture, "pictures")
+        return {
+            **said,
+            "case": piece.name,
+            "heatmap": self._keep_heatmap(prediction, piece) if heatmap else None,
+            "picture": picture,
+            "seconds": round(time.monotonic() - began, 4),
+        }
+
+    def _keep_png(self, picture: Any, place: str) -> str:
+        data = png_bytes(picture)
+        return f"/v1/{place}/" + self.results.keep(".png", lambda path: _write(path, data))
+
+    def _keep_heatmap(self, prediction: Prediction, piece: Piece) -> dict[str, str | None] | None:
+        if prediction.overlay is None:
+            return None
+        nifti = None
+        if prediction.heatmap is not None and prediction.grid is not None and piece.kind in _PLACED:
+            nifti = "/v1/heatmaps/" + self.results.keep(".nii", lambda path: write_heatmap(path, prediction))
+        return {"url": self._keep_png(prediction.overlay, "heatmaps"), "nifti": nifti}
+
+
+def write_heatmap(path: Path, prediction: Prediction) -> None:
+    """Write a heat map as NIfTI, on the grid of its source.
+
+    Args:
+        path: File to write, ``.nii``.
+        prediction: With a heat map and a grid.
+    """
+    from scanwright.io import write_nifti
+
+    if prediction.heatmap is not None and prediction.grid is not None:
+        write_nifti(path, Volume(prediction.heatmap[None], prediction.grid))
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
+
+
+def _translated(piece: Piece, refusal: Refusal) -> Refusal:
+    """The refusal with the sender's names for our paths."""
+    parts = (piece.in_words_of_the_sender(text) for text in (refusal.fact, refusal.rule, refusal.fix))
+    return Refusal(refusal.status, *parts, retry_s=refusal.retry_s)
+
+
+def _out_of_time(name: str, limit_s: float) -> Refusal:
+    return Refusal(
+        503, f"There was no time left for {name}.", f"A request may take {limit_s:g} s.", "Send fewer cases.", retry_s=5
+    )
+
+
+def _none_answered(refused: list[tuple[str, Refusal]]) -> Refusal:
+    """One refusal for a request of which nothing was answered."""
+    if not refused:
+        return Refusal(422, "The request holds no image.", "At least one is needed.", "Send an image.")
+    statuses = {refusal.status for _, refusal in refused}
+    first = refused[0][1]
+    status = first.status if len(statuses) == 1 else 422
+    out = Refusal(status, first.fact, first.rule, first.fix, retry_s=first.retry_s)
+    out.failures = [{"case": name, "reason": str(refusal)} for name, refusal in refused]
+    return out

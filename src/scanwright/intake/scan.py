@@ -1,0 +1,225 @@
+"""A folder, file or archive of anything becomes a cohort."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+from scanwright.core import Case, Cohort, CohortError, Emit, Guess, InputError, Said, Skipped, silent
+from scanwright.intake.archive import unpack
+from scanwright.intake.labels import encode
+from scanwright.intake.layouts import LAYOUTS, Reading, Row, Wishes
+from scanwright.intake.modality import guess_modality
+from scanwright.intake.place import ARCHIVE_SUFFIXES, TABLE_SUFFIXES, UNREAD_SUFFIXES, Place, nearest, stem_of, suffix_of
+
+
+
+def scan(
+    path: Path | str,
+    *,
+    task: str | None = None,
+    labels: str | None = None,
+    patient: str | None = None,
+    layout: str | None = None,
+    name: str | None = None,
+    modality: str | None = None,
+    work: Path | None = None,
+    emit: Emit = silent,
+) -> Cohort:
+    """Understand what lies at a path.
+
+    Args:
+        path: A folder, a single file (npz, csv, idx ...) or an archive (zip, tar).
+        task: One of ``core.TASKS``; inferred when None.
+        labels: Label column, several joined by commas (multi-label), or the path of a table.
+        patient: Column that names the person.
+        layout: A key of ``LAYOUTS``; the first that fits when None.
+        name: Name of the cohort; the folder's when None.
+        modality: DICOM code such as ``"CT"``; inferred when None.
+        work: Folder for the contents of an archive; beside the archive when None.
+        emit: Receiver of events.
+
+    Returns:
+        The cohort, with everything that was guessed in ``guesses``.
+
+    Raises:
+        InputError: The path, an option or a column does not exist, or the layout is not supported yet.
+        CohortError: There are no labels, or one class only.
+        FormatError: A file is damaged, or its content is not what its suffix says.
+    """
+    path = Path(path).expanduser()
+    place = Place.of(unpack(path, work, emit=emit) if _is_archive(path) else path)
+    wishes = _wishes(labels, patient, place, emit)
+    chosen, why = _choose(place, wishes, layout)
+    emit(Said(stage="scan", text=f"{place.path.name} is read as a {LAYOUTS[chosen].say}, because {why}."))
+    reading = LAYOUTS[chosen].read(place, wishes)
+    reading.guesses.insert(0, Guess("layout", chosen, why, "--layout"))
+    cohort = _cohort(reading, place, chosen, task=task, name=name or _name(path), modality=modality)
+    emit(Said(stage="scan", text=_say(cohort)))
+    return cohort
+
+
+def _cohort(reading: Reading, place: Place, layout: str, *, task: str | None, name: str, modality: str | None) -> Cohort:
+    if not reading.rows:
+        raise CohortError(
+            f"No images were found in {place.path}.",
+            "A cohort needs images with labels.",
+            "Name the folder that holds them.",
+        )
+    encoded = encode(reading, task)
+    guesses = [*reading.guesses, *encoded.guesses]
+    rows = reading.rows
+    ids = unique_ids(rows)
+    cases = tuple(
+        Case(i, r.source, label, r.patient, r.part, r.covariates) for i, r, label in zip(ids, rows, encoded.labels, strict=True)
+    )
+    found = guess_modality(reading, place, cases)
+    if modality is None and found.guess:
+        guesses.append(found.guess)
+    missing = sum(c.label is None for c in cases)
+    if missing:
+        guesses.append(Guess("unlabelled cases", str(missing), "their label is empty; they are kept and never guessed"))
+    parts = {c.part for c in cases} - {None}
+    if parts:
+        guesses.append(Guess("parts", ", ".join(p for p in ("train", "val", "test") if p in parts), "they came with the data"))
+    dimension: Literal[2, 3] = 3 if found.dimension == 3 else 2
+    return Cohort(
+        name=name,
+        root=reading.root.resolve(),
+        layout=layout,
+        task=encoded.task,
+        classes=encoded.classes,
+        cases=cases,
+        modality=modality.upper() if modality else found.modality,
+        dimension=dimension,
+        parts_given=bool(parts),
+        guesses=tuple(guesses),
+        skipped=(*reading.skipped, *_unread(place)),
+        facts=reading.facts,
+    )
+
+
+def unique_ids(rows: list[Row]) -> list[str]:
+    """Case ids: the row's own, else the shortest end of the path that tells the cases apart.
+
+    Args:
+        rows: The rows.
+
+    Returns:
+        One id a row; all different.
+    """
+    ids = [r.id or stem_of(r.source) for r in rows]
+    for depth in (2, 3, 4, 99):
+        counts = Counter(ids)
+        if len(counts) == len(ids):
+            return ids
+        ids = [i if counts[i] == 1 else _tail(r.source, depth) for i, r in zip(ids, rows, strict=True)]
+    seen: Counter[str] = Counter()
+    unique = []
+    for one in ids:
+        seen[one] += 1
+        unique.append(one if seen[one] == 1 else f"{one} #{seen[one]}")
+    return unique
+
+
+def _tail(source: str, depth: int) -> str:
+    parts = PurePosixPath(source).parts
+    kept = "/".join((*parts[:-1][-(depth - 1) :], stem_of(parts[-1])))
+    return kept if depth < 99 else source
+
+
+def _choose(place: Place, wishes: Wishes, layout: str | None) -> tuple[str, str]:
+    """The first layout that fits, or the one that was forced."""
+    if layout is not None:
+        if layout not in LAYOUTS:
+            near = nearest(layout, list(LAYOUTS))
+            raise InputError(
+                f"The layout {layout!r} is unknown.",
+                "Layouts are " + ", ".join(LAYOUTS) + ".",
+                f"Did you mean --layout {near}?" if near else "Name one of them with --layout.",
+            )
+        return layout, "it was asked for"
+    for key, one in LAYOUTS.items():
+        fit = one.fits(place, wishes)
+        if fit:
+            return key, fit.why
+    raise _none_fits(place, wishes)
+
+
+def _none_fits(place: Place, wishes: Wishes) -> InputError | CohortError:
+    if place.is_file:
+        suffix = suffix_of(place.path.name)
+        if place.images:
+            return CohortError(
+                f"{place.path.name} is a single image.",
+                "Learning needs many images with labels.",
+                "Name the folder that holds them, or a table.",
+            )
+        return InputError(
+            f"{place.path.name} is a {suffix or 'file without a suffix'} file.",
+            "A cohort is a folder, an npz or idx file, a table (csv, tsv, xlsx, parquet) or an archive (zip, tar).",
+            "Name one of these.",
+        )
+    if not place.images:
+        kinds = ", ".join(s or "no suffix" for s, _ in Counter(suffix_of(f) for f in place.files).most_common(4))
+        return InputError(
+            f"The folder {place.path} holds {len(place.files)} files and no images (suffixes: {kinds}).",
+            "Images are DICOM, NIfTI, NRRD, MetaImage, PNG, JPEG, TIFF, BMP, npz, npy or idx.",
+            "Name the folder that holds them.",
+        )
+    if wishes.columns:
+        return InputError(
+            f"No table in {place.path} has a column {wishes.columns[0]!r} and names the images.",
+            "A label column stands in a table beside the images.",
+            "Name the table with --labels TABLE.csv, or correct the column.",
+        )
+    what = "a table (" + ", ".join(place.tables[:3]) + ") that names no labels for them" if place.tables else "no labels for them"
+    return CohortError(
+        f"{place.path} holds {len(place.images)} images and {what}.",
+        "Learning needs a class or a number for each image.",
+        "Sort the images into one folder per class, or name a table or its column with --labels.",
+    )
+
+
+def _wishes(labels: str | None, patient: str | None, place: Place, emit: Emit) -> Wishes:
+    """``--labels`` names columns, or a table by its suffix."""
+    if labels is None or suffix_of(labels.split("::")[0]) not in TABLE_SUFFIXES:
+        return Wishes(labels, None, patient, emit)
+    text, _, column = labels.partition("::")
+    for candidate in (Path(text).expanduser(), place.root / text):
+        if candidate.is_file():
+            return Wishes(column or None, candidate, patient, emit)
+    near = nearest(Path(text).name, [PurePosixPath(t).name for t in place.tables])
+    raise InputError(
+        f"There is no table at {text}.",
+        "--labels names a column, or an existing table.",
+        f"Did you mean --labels {near}?" if near else "Check the path.",
+    )
+
+
+def _is_archive(path: Path) -> bool:
+    return path.is_file() and any(path.name.lower().endswith(s) for s in ARCHIVE_SUFFIXES)
+
+
+def _name(path: Path) -> str:
+    resolved = path.resolve()
+    text = resolved.name if resolved.is_dir() else stem_of(re.sub(r"(?i)\.(tar\.\w+|tgz)$", "", resolved.name)) or resolved.name
+    return re.sub(r"\s+", "-", text.strip()) or "cohort"
+
+
+def _unread(place: Place) -> list[Skipped]:
+    reason = "pictures of this kind are not read; save it as PNG or TIFF"
+    return [Skipped(f, reason) for f in place.named(*UNREAD_SUFFIXES)]
+
+
+def _say(cohort: Cohort) -> str:
+    counts: Counter[str] = Counter()
+    for row in cohort.counts().values():
+        counts.update(row)
+    what = ", ".join(f"{n} {c}" for c, n in counts.items())
+    return f"{len(cohort)} cases, {cohort.dimension}-D, {cohort.task}: {what}."
+
+

@@ -80,7 +80,9 @@ def _small(judged: Evaluation, scored: Scored) -> Iterator[str]:
     few = [f"{int(n)} of “{c}”" for c, n in zip(judged.classes, counts, strict=True) if 0 < n < FEW_CASES]
     if few:
         yield f"Too few cases to judge: {', '.join(few)} (at least {FEW_CASES} are needed, better 50)."
-    shown = [c for k, c in enumerate(judged.classes) if counts[k] >= FEW_CASES and not (scored.task == "binary" and k == 0)]
+    shown = [
+        c for k, c in enumerate(judged.classes) if counts[k] >= FEW_CASES and not (scored.task == "binary" and k == 0)
+    ]
     wide = [c for c in shown if judged.per_class[c]["auroc"].high - judged.per_class[c]["auroc"].low > WIDE]
     if wide:
         names = ", ".join(f"“{c}” {_say(judged.per_class[c]['auroc'])}" for c in wide)

@@ -8,6 +8,8 @@ from scanwright.evaluation.scored import Floats, Scored
 
 MAX_POINTS = 200
 N_RELIABILITY_BINS = 10
+LIKELIEST = "(likeliest class)"
+"""Name of the reliability curve of the likeliest class, where exactly one class is true."""
 
 
 def curves_of(scored: Scored) -> dict[str, dict[str, dict[str, list[float]]]]:
@@ -19,13 +21,15 @@ def curves_of(scored: Scored) -> dict[str, dict[str, dict[str, list[float]]]]:
     Returns:
         ``"roc"`` (x false-positive rate, y recall), ``"pr"`` (x recall, y precision) and
         ``"reliability"`` (x mean probability, y share of the class, n cases, in ten bins of
-        equal width): class name to lists. For ``binary`` the positive class only; for
+        equal width): class name to lists; in one-of-many tasks also :data:`LIKELIEST`. For ``binary`` the positive class only; for
         ``regress`` one ``"scatter"`` of x truth and y prediction.
     """
     if scored.task == "regress":
         x, y = scored.truth[:, 0], scored.scores[:, 0]
         pick = _spread_out(np.argsort(x, kind="stable"))
-        return {"scatter": {scored.classes[0] if scored.classes else "value": {"x": _plain(x[pick]), "y": _plain(y[pick])}}}
+        return {
+            "scatter": {scored.classes[0] if scored.classes else "value": {"x": _plain(x[pick]), "y": _plain(y[pick])}}
+        }
     out: dict[str, dict[str, dict[str, list[float]]]] = {"roc": {}, "pr": {}, "reliability": {}}
     for k, name in enumerate(scored.classes):
         if scored.task == "binary" and k == 0:
@@ -38,6 +42,10 @@ def curves_of(scored: Scored) -> dict[str, dict[str, dict[str, list[float]]]]:
             out["pr"][name] = _thin(np.r_[0.0, recall], np.r_[precision[0], precision])
         if len(truth):
             out["reliability"][name] = reliability(truth, scores)
+    if scored.task in ("multiclass", "ordinal"):
+        likeliest = scored.scores.argmax(axis=1)
+        rows = np.arange(len(likeliest))
+        out["reliability"][LIKELIEST] = reliability(scored.truth[rows, likeliest], scored.scores[rows, likeliest])
     return out
 
 

@@ -108,7 +108,11 @@ def _intervals(
     per_class: dict[str, dict[str, Interval]] = {}
     if scored.task != "regress":
         for k, name in enumerate(scored.classes):
-            figures = {m: (point[f"/{m}"][k], bounds[f"/{m}"][0][k], bounds[f"/{m}"][1][k]) for m in metrics if f"/{m}" in point}
+            figures = {
+                m: (point[f"/{m}"][k], bounds[f"/{m}"][0][k], bounds[f"/{m}"][1][k])
+                for m in metrics
+                if f"/{m}" in point
+            }
             per_class[name] = {m: _interval(*values) for m, values in figures.items()}
     return overall, per_class
 
@@ -210,7 +214,9 @@ def majority_baseline(train_truth: ArrayLike | Sequence[Any], n: int, task: Task
     """
     labels = as_numbers(train_truth)
     if not np.isfinite(labels).any():
-        raise InputError("No training case has a label.", "The floor is the commonest label.", "Name the column with --labels.")
+        raise InputError(
+            "No training case has a label.", "The floor is the commonest label.", "Name the column with --labels."
+        )
     if task == "regress":
         return as_columns(np.full(n, np.nanmean(labels)), task, 1)
     if task == "multilabel":

@@ -98,7 +98,10 @@ def resample(
     point = {name: values[0] for name, values in compute(np.ones((1, n_groups))).items()}
     chunk = max(1, _CELLS // max(n_groups, cells or 1))
     parts = [compute(weights) for weights in draw_weights(n_groups, n_bootstrap, seed, chunk)]
-    drawn = {name: np.concatenate([p[name] for p in parts]) if parts else np.empty((0, *np.shape(point[name]))) for name in point}
+    drawn = {
+        name: np.concatenate([p[name] for p in parts]) if parts else np.empty((0, *np.shape(point[name])))
+        for name in point
+    }
     return point, drawn
 
 

@@ -166,7 +166,7 @@ def score_cases(
     labels = labels[:, None] if task == "multilabel" and labels.ndim == 1 else labels
     _same_length(columns, labels, groups, answers)
     known = np.isfinite(labels)
-    kept = known.any(axis=1) if known.ndim == 2 else known
+    kept: NDArray[np.bool_] = np.asarray(known.any(axis=1) if known.ndim == 2 else known)
     if not kept.any():
         raise CohortError(
             f"No case of the part {part!r} has a label.",

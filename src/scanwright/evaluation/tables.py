@@ -99,7 +99,13 @@ def prediction_rows(
     rows = []
     for case, row, answer in zip(cases, columns, decided, strict=True):
         top = np.sort(row)[::-1]
-        margin = float(np.abs(2 * row - 1).min()) if task == "multilabel" else float(top[0] - top[1]) if len(top) > 1 else 1.0
+        margin = (
+            float(np.abs(2 * row - 1).min())
+            if task == "multilabel"
+            else float(top[0] - top[1])
+            if len(top) > 1
+            else 1.0
+        )
         rows.append(
             {
                 **_head(case),

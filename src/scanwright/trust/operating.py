@@ -39,7 +39,9 @@ class Gain:
 
 
 RULES: dict[str, Gain] = {
-    "balanced": Gain(lambda p, n: 0.5 / p, lambda p, n: 0.5 / n, "Both classes count the same (balanced accuracy, Youden's J)."),
+    "balanced": Gain(
+        lambda p, n: 0.5 / p, lambda p, n: 0.5 / n, "Both classes count the same (balanced accuracy, Youden's J)."
+    ),
     "accuracy": Gain(lambda p, n: 1 / (p + n), lambda p, n: 1 / (p + n), "Every case counts the same (accuracy)."),
     "middle": Gain(
         lambda p, n: 0.25 / p + 0.5 / (p + n),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -50,7 +50,9 @@ class Trust:
         """Calibrated probability from which each label counts as present; empty for one-of-many tasks."""
         if self.task not in ("binary", "multilabel"):
             return ()
-        return tuple(float(v) for v in calibrated_sigmoid(np.asarray(self.cuts), self.temperature, np.asarray(self.bias)))
+        return tuple(
+            float(v) for v in calibrated_sigmoid(np.asarray(self.cuts), self.temperature, np.asarray(self.bias))
+        )
 
     def probabilities(self, logits: ArrayLike) -> Floats:
         """Calibrated probabilities.
@@ -75,6 +77,19 @@ class Trust:
             return calibrated_sigmoid(z, self.temperature, bias)
         return calibrated_softmax(z, self.temperature, bias)
 
+    def uncalibrated(self, logits: ArrayLike) -> Floats | None:
+        """Probabilities as the network alone would give them, to show what calibration changed.
+
+        Args:
+            logits: As in :meth:`probabilities`.
+
+        Returns:
+            As in :meth:`probabilities`; None for ``regress``, which has nothing to calibrate.
+        """
+        if self.task == "regress":
+            return None
+        return replace(self, temperature=1.0, bias=(0.0,) * len(self.bias)).probabilities(logits)
+
     def answers(self, probabilities: ArrayLike) -> NDArray[np.intp]:
         """Decide by the operating point.
 
@@ -88,7 +103,9 @@ class Trust:
             InputError: The task is ``regress``, which has no answer but the number.
         """
         if self.task == "regress":
-            raise InputError("A regress model gives a number.", "Only classes have an operating point.", "Use probabilities().")
+            raise InputError(
+                "A regress model gives a number.", "Only classes have an operating point.", "Use probabilities()."
+            )
         p = np.asarray(probabilities, dtype=np.float64)
         if self.task == "binary":
             return (p[:, 1] >= self.thresholds[0]).astype(np.intp)
@@ -282,7 +299,8 @@ def _cuts(z: Floats, labels: Floats, rule: str, starts: Floats) -> tuple[float, 
     known = np.isfinite(labels)
     columns = range(z.shape[1])
     return tuple(
-        choose_cut(z[known[:, k], k], labels[known[:, k], k].astype(np.intp), rule, start=float(starts[k])) for k in columns
+        choose_cut(z[known[:, k], k], labels[known[:, k], k].astype(np.intp), rule, start=float(starts[k]))
+        for k in columns
     )
 
 

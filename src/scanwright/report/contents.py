@@ -1,0 +1,66 @@
+"""Everything that a report shows, as nouns and arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scanwright.core import Cohort, Evaluation, Finding, Plan
+
+Picture = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class ReportContents:
+    """What :func:`~scanwright.report.write_report` and ``model_card`` are made from.
+
+    Args:
+        title: Heading of the page.
+        cohort: The cases, with guesses, skipped files and facts.
+        findings: What `check` found.
+        plan: Choices with reasons; None where nothing was trained (an external cohort).
+        history: Learning curve: rows with ``candidate``, ``step`` (or ``epoch``) and numbers;
+            a nested ``values`` is allowed. Names with "loss" are drawn as losses,
+            ``learning_rate`` as the schedule, the others as scores.
+        race: One row a candidate; columns as they come.
+        evaluations: ``who`` is ``model``, ``uncalibrated``, ``linear`` or ``majority``.
+        samples: Caption (the class) and picture, ``(rows, columns)`` or ``(…, 3)`` uint8.
+        explained: Rows of ``case, truth, predicted, probability, picture, overlay, correct``.
+        examination: Faithfulness of the heat maps: ``method, score, random, passed, sentence``;
+            None when it was not examined.
+        provenance: Names and values: versions, seed, hashes, hardware, time.
+        command: What was typed.
+        notes: Further sentences.
+    """
+
+    title: str
+    cohort: Cohort
+    findings: Sequence[Finding] = ()
+    plan: Plan | None = None
+    history: Sequence[Mapping[str, Any]] = ()
+    race: Sequence[Mapping[str, Any]] = ()
+    evaluations: Sequence[Evaluation] = ()
+    samples: Sequence[tuple[str, Picture]] = ()
+    explained: Sequence[Mapping[str, Any]] = ()
+    examination: Mapping[str, Any] | None = None
+    provenance: Mapping[str, str] = field(default_factory=dict)
+    command: str = ""
+    notes: Sequence[str] = ()
+
+    def judged(self, who: str = "model", part: str | None = None) -> Evaluation | None:
+        """The evaluation that the page speaks of.
+
+        Args:
+            who: Predictor.
+            part: Part; None for test, else external, validation, train, whichever is there first.
+
+        Returns:
+            The evaluation, or None.
+        """
+        own = [e for e in self.evaluations if e.who == who]
+        order = (part,) if part else ("test", "external", "val", "train")
+        return next((e for name in order for e in own if e.part == name), None)

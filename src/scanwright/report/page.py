@@ -1,0 +1,244 @@
+"""One self-contained HTML page: no script, no request, no file beside it."""
+
+from __future__ import annotations
+
+import math
+import os
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scanwright.core import PARTS, Cohort, ResourceError
+from scanwright.report.contents import ReportContents
+from scanwright.report.pictures import embed
+from scanwright.report.views import (
+    classes_table,
+    comparison,
+    confusion_table,
+    learning_figures,
+    quality_figures,
+    race_table,
+    tiles,
+)
+from scanwright.report.words import PART_WORDS, RESEARCH_USE, lights, limits, verdict
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+MAX_SAMPLES = 36
+MAX_PAIRS = 6
+MAX_ERRORS = 12
+_TEMPLATES = Path(__file__).with_name("template")
+_TASK_WORDS = {
+    "binary": "yes or no",
+    "multiclass": "one of several classes",
+    "multilabel": "several findings, each yes or no",
+    "ordinal": "one of several ordered grades",
+    "regress": "a number",
+}
+
+
+def write_report(path: Path, contents: ReportContents) -> None:
+    """Write ``report.html``.
+
+    The page holds everything it shows; it loads nothing and runs nothing, and its own
+    policy (CSP) forbids both. Written whole or not at all.
+
+    Args:
+        path: File to write.
+        contents: What to show.
+
+    Raises:
+        ResourceError: The file cannot be written.
+    """
+    text = render(contents)
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+            Path(temporary).chmod(0o644)
+            Path(temporary).replace(path)
+        except OSError:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise ResourceError(
+            f"The report {path.name!r} cannot be written ({error.strerror or error}).",
+            "The folder must exist, be writable and have room for about 3 MB.",
+            "Free some space, or choose another folder with --out.",
+        ) from error
+
+
+def render(contents: ReportContents) -> str:
+    """The page as text.
+
+    Args:
+        contents: What to show.
+
+    Returns:
+        A complete HTML document.
+    """
+    return _template().render(**page_view(contents))
+
+
+@cache
+def _template() -> Template:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("page.html.j2")
+
+
+def page_view(contents: ReportContents) -> dict[str, Any]:
+    """All that the template needs, worked out.
+
+    Args:
+        contents: What to show.
+
+    Returns:
+        Names to plain values.
+    """
+    judged = contents.judged()
+    seen = lights(contents)
+    samples, explained = _pictured(contents)
+    hidden = contents.examination is not None and not contents.examination.get("passed")
+    wrong = [row for row in explained if not row["correct"]]
+    return {
+        "style": (_TEMPLATES / "style.css").read_text(encoding="utf-8"),
+        "contents": contents,
+        "cohort": contents.cohort,
+        "task_words": _TASK_WORDS[contents.cohort.task],
+        "judged": judged,
+        "part_word": PART_WORDS[judged.part] if judged else "",
+        "verdict": verdict(contents),
+        "overall": _overall([light.colour for light in seen]),
+        "lights": seen,
+        "tiles": tiles(judged) if judged else [],
+        "counts": counts_table(contents.cohort),
+        "samples": _by_caption(samples),
+        "findings": sorted(contents.findings, key=lambda f: ("stop", "warn", "info").index(f.severity)),
+        "learning": learning_figures(contents.history),
+        "race": race_table(contents.race),
+        "trained": bool(contents.plan or contents.history or contents.race),
+        "comparison": comparison(contents, judged) if judged else {},
+        "per_class": classes_table(judged) if judged else {},
+        "confusion": confusion_table(judged) if judged else {},
+        "figures": quality_figures(contents, judged) if judged else [],
+        "hidden": hidden,
+        "examination": contents.examination,
+        "looks": _looks(explained, contents.cohort.task, hidden),
+        "errors": _errors(wrong, contents.cohort.task)[:MAX_ERRORS],
+        "limits": limits(contents),
+        "research_use": RESEARCH_USE,
+    }
+
+
+def _overall(colours: Sequence[str]) -> tuple[str, str]:
+    if "red" in colours:
+        return "red", "Do not rely on this"
+    if "amber" in colours:
+        return "amber", "Read with care"
+    return "green", "Nothing speaks against these figures"
+
+
+def counts_table(cohort: Cohort) -> dict[str, Any]:
+    """Cases of each class in each part, with the share of the largest for a bar.
+
+    Args:
+        cohort: The cases.
+
+    Returns:
+        ``parts`` and ``rows`` (name, cells of count and share); empty without cases.
+    """
+    counts = cohort.counts()
+    parts = [p for p in (*PARTS, "all") if p in counts]
+    names = list(dict.fromkeys([*cohort.classes, *(n for p in parts for n in counts[p])]))
+    names = [n for n in names if any(counts[p].get(n) for p in parts)]
+    top = {p: max(counts[p].values(), default=1) or 1 for p in parts}
+    rows = [
+        {"name": n, "cells": [{"n": counts[p].get(n, 0), "share": counts[p].get(n, 0) / top[p]} for p in parts]}
+        for n in names
+    ]
+    people = {p: len({c.group for c in cohort.cases if (c.part or "all") == p}) for p in parts}
+    cases = {p: sum((c.part or "all") == p for c in cohort.cases) for p in parts}
+    named = any(c.patient is not None for c in cohort.cases)
+    return {"parts": [p if p != "all" else "cases" for p in parts], "rows": rows, "cases": list(cases.values()), "patients": list(people.values()) if named else []}  # fmt: skip
+
+
+def _pictured(contents: ReportContents) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Samples and explained cases with their pictures encoded, all within one budget."""
+    chosen = list(contents.samples)[:MAX_SAMPLES]
+    rows = list(contents.explained)
+    hidden = contents.examination is not None and not contents.examination.get("passed")
+    wanted: list[Any] = [p for _, p in chosen]
+    for row in rows:
+        wanted += [row.get("picture"), None if hidden else row.get("overlay")]
+    uris = iter(embed(wanted))
+    samples = [{"caption": str(caption), "uri": next(uris), **_size(p)} for caption, p in chosen]
+    explained = []
+    for row in rows:
+        picture, overlay = next(uris), next(uris)
+        explained.append({**_case_words(row), "picture": picture, "overlay": overlay, **_size(row.get("picture"))})
+    return samples, explained
+
+
+def _size(picture: Any) -> dict[str, Any]:
+    if picture is None:
+        return {"tiny": False}
+    return {"tiny": max(picture.shape[:2]) <= 64}
+
+
+def _case_words(row: Mapping[str, Any]) -> dict[str, Any]:
+    chance = row.get("probability")
+    known = isinstance(chance, int | float) and math.isfinite(chance)
+    return {
+        "case": str(row.get("case", "")),
+        "truth": str(row.get("truth", "")),
+        "predicted": str(row.get("predicted", "")),
+        "probability": float(chance) if known else None,  # type: ignore[arg-type]
+        "correct": bool(row.get("correct")),
+    }
+
+
+def _by_caption(samples: Iterable[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for sample in samples:
+        groups.setdefault(sample["caption"], []).append(sample)
+    return groups
+
+
+def _looks(explained: Sequence[dict[str, Any]], task: str, hidden: bool) -> list[dict[str, Any]]:
+    """Rows of picture and heat map, right answers and wrong ones apart."""
+    if hidden:
+        return []
+    drawn = [row for row in explained if row["overlay"]]
+    if task == "regress":
+        return [{"title": "", "rows": drawn[: 2 * MAX_PAIRS]}] if drawn else []
+    groups = [
+        ("Where it is right", [r for r in drawn if r["correct"]]),
+        ("Where it is wrong", [r for r in drawn if not r["correct"]]),
+    ]
+    return [{"title": title, "rows": rows[:MAX_PAIRS]} for title, rows in groups if rows]
+
+
+def _errors(wrong: Sequence[dict[str, Any]], task: str) -> list[dict[str, Any]]:
+    """Worst first: the most confident errors, or the farthest numbers."""
+    if task == "regress":
+        return [r for r in sorted(wrong, key=lambda r: -_distance(r)) if _distance(r) > 0][: MAX_ERRORS // 2]
+    return sorted(wrong, key=lambda r: -(r["probability"] or 0.0))
+
+
+def _distance(row: Mapping[str, Any]) -> float:
+    try:
+        return abs(float(row["truth"]) - float(row["predicted"]))
+    except ValueError:
+        return 0.0

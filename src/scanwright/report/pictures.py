@@ -1,0 +1,63 @@
+"""Pictures as data URIs, small enough for one page."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+MAX_BYTES = 2_200_000
+"""Encoded pictures of one page; in base64 a third more."""
+SMALL = 64
+"""A picture with no side longer than this is kept to the pixel."""
+_STEPS = ((320, 86), (256, 82), (192, 78), (128, 74), (96, 66), (64, 60))
+"""Longest side in pixels and JPEG quality, tried in turn."""
+
+
+def embed(pictures: Sequence[NDArray[np.uint8] | None]) -> list[str]:
+    """Encode pictures so that together they fit a page.
+
+    Args:
+        pictures: ``(rows, columns)``, ``(rows, columns, 1)`` or ``(rows, columns, 3)`` uint8, or None.
+
+    Returns:
+        A ``data:`` URI for each, empty for None.
+    """
+    encoded: list[tuple[str, bytes]] = []
+    for side, quality in _STEPS:
+        encoded = [("", b"") if p is None else encode(p, side=side, quality=quality) for p in pictures]
+        if sum(len(data) for _, data in encoded) <= MAX_BYTES:
+            break
+    return [f"data:{kind};base64,{base64.b64encode(data).decode()}" if data else "" for kind, data in encoded]
+
+
+def encode(picture: NDArray[np.uint8], *, side: int = 320, quality: int = 86) -> tuple[str, bytes]:
+    """Encode one picture: PNG when it is small, else JPEG.
+
+    Args:
+        picture: See :func:`embed`.
+        side: Longest side of the result in pixels.
+        quality: JPEG quality, 1 .. 95.
+
+    Returns:
+        Media type and bytes.
+    """
+    from PIL import Image
+
+    pixels = np.asarray(picture)
+    if pixels.dtype != np.uint8:
+        pixels = np.clip(np.nan_to_num(pixels), 0, 255).astype(np.uint8)
+    if pixels.ndim == 3 and pixels.shape[2] == 1:
+        pixels = pixels[..., 0]
+    image = Image.fromarray(np.ascontiguousarray(pixels[..., :3] if pixels.ndim == 3 else pixels))
+    out = io.BytesIO()
+    if max(image.size) <= SMALL:
+        image.save(out, "PNG", optimize=True)
+        return "image/png", out.getvalue()
+    if max(image.size) > side:
+        image.thumbnail((side, side), Image.Resampling.LANCZOS)
+    image.save(out, "JPEG", quality=quality, optimize=True)
+    return "image/jpeg", out.getvalue()

@@ -1,0 +1,251 @@
+"""Plain sentences about figures: what a clinician reads first."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+from scanwright.core import Evaluation, Interval
+from scanwright.report.contents import ReportContents
+
+Colour = Literal["red", "amber", "green"]
+PART_WORDS = {"test": "test", "external": "external", "val": "validation", "train": "training"}
+RESEARCH_USE = "Research use – not a medical device."
+
+
+class Light(NamedTuple):
+    """One line of the traffic light."""
+
+    colour: Colour
+    text: str
+
+
+def number(value: float, digits: int = 3) -> str:
+    """A figure as text; a dash where there is none."""
+    return f"{value:.{digits}f}" if math.isfinite(value) else "–"
+
+
+def bounds(interval: Interval, digits: int = 3) -> str:
+    """The interval as text; empty where there is none."""
+    if not (math.isfinite(interval.low) and math.isfinite(interval.high)):
+        return ""
+    return f"{interval.low:.{digits}f} to {interval.high:.{digits}f}"
+
+
+def of_hundred(interval: Interval) -> str:
+    """A share as "93 of 100 (90 to 95)"."""
+    if not math.isfinite(interval.value):
+        return "an unknown share"
+    text = f"{interval.value * 100:.0f} of 100"
+    if math.isfinite(interval.low) and math.isfinite(interval.high):
+        text += f" ({interval.low * 100:.0f} to {interval.high * 100:.0f})"
+    return text
+
+
+def with_interval(interval: Interval, digits: int = 3) -> str:
+    """A figure with its interval in words."""
+    inner = bounds(interval, digits)
+    return number(interval.value, digits) + (f" (95 % interval {inner})" if inner else "")
+
+
+def verdict(contents: ReportContents) -> str:
+    """The first paragraph.
+
+    Args:
+        contents: What the report shows.
+
+    Returns:
+        Three to five plain sentences.
+    """
+    judged = contents.judged()
+    if judged is None:
+        return "There are no labelled cases to judge the model by, so nothing can be said about how good it is."
+    say = {"binary": _binary, "multilabel": _multilabel, "regress": _regress}.get(judged.task, _multiclass)
+    return " ".join([*say(judged), *_compared(contents, judged)])
+
+
+def _opening(judged: Evaluation) -> str:
+    images = f"{judged.n_cases:,} {PART_WORDS[judged.part]} image{'s' if judged.n_cases != 1 else ''}"
+    if judged.n_patients != judged.n_cases:
+        images += f" of {judged.n_patients:,} patients"
+    return f"On {images},"
+
+
+def _binary(judged: Evaluation) -> Iterator[str]:
+    no, yes = judged.classes
+    auroc = with_interval(judged.metrics["auroc"])
+    yield f"{_opening(judged)} the model tells “{yes}” from “{no}” with AUROC {auroc}; 0.5 would be guessing, 1 perfect."
+    share = _share(judged, 1)
+    called = f"Of 100 images that it calls “{yes}”, about {_about(judged.per_class[yes]['precision'])} are"
+    free = f"of 100 that it calls “{no}”, about {_about(judged.per_class[no]['precision'])} are"
+    yield f"{called}; {free} – where {share:.0f} of 100 are “{yes}”, as here."
+    missed = judged.metrics["recall"]
+    if math.isfinite(missed.value):
+        yield f"It finds {of_hundred(missed)} “{yes}” cases, and clears {of_hundred(judged.metrics['specificity'])} of the others."
+
+
+def _multiclass(judged: Evaluation) -> Iterator[str]:
+    k, accuracy = len(judged.classes), judged.metrics["accuracy"]
+    yield f"{_opening(judged)} the model names the right one of {k} classes in {of_hundred(accuracy)} cases."
+    yield f"Averaged over the classes its AUROC is {with_interval(judged.metrics['auroc'])}; 0.5 would be guessing, 1 perfect."
+    found = {
+        c: judged.per_class[c]["recall"] for c in judged.classes if math.isfinite(judged.per_class[c]["recall"].value)
+    }
+    if len(found) > 1:
+        best, worst = (f(found, key=lambda c: found[c].value) for f in (max, min))
+        yield f"It finds “{best}” best ({of_hundred(found[best])}) and “{worst}” worst ({of_hundred(found[worst])})."
+    if judged.task == "ordinal":
+        steps = with_interval(judged.metrics["mae"], 2)
+        yield f"Its answer lies {steps} steps from the truth on average; quadratic kappa {with_interval(judged.metrics['quadratic_kappa'])}."
+
+
+def _multilabel(judged: Evaluation) -> Iterator[str]:
+    yield f"{_opening(judged)} the model looks for {len(judged.classes)} findings, with a mean AUROC of {with_interval(judged.metrics['auroc'])}; 0.5 would be guessing, 1 perfect."
+    areas = {
+        c: judged.per_class[c]["auroc"] for c in judged.classes if math.isfinite(judged.per_class[c]["auroc"].value)
+    }
+    if len(areas) > 1:
+        best, worst = (f(areas, key=lambda c: areas[c].value) for f in (max, min))
+        yield f"It does best on “{best}” ({number(areas[best].value)}) and worst on “{worst}” ({number(areas[worst].value)})."
+    yield f"Averaged over the findings it detects {of_hundred(judged.metrics['recall'])} that are there."
+
+
+def _regress(judged: Evaluation) -> Iterator[str]:
+    name = judged.classes[0] if judged.classes else "the value"
+    yield f"{_opening(judged)} the model’s “{name}” is off by {with_interval(judged.metrics['mae'], 2)} on average."
+    yield f"It explains {of_hundred(judged.metrics['r2'])} parts of the spread (R²); the correlation with the truth is {with_interval(judged.metrics['pearson'])}."
+
+
+def _compared(contents: ReportContents, judged: Evaluation) -> Iterator[str]:
+    name, word = ("mae", "off by") if judged.task == "regress" else ("accuracy", "right in")
+    others = {"majority": "looking at no image at all", "linear": "a linear baseline"}
+    said = []
+    for who, words in others.items():
+        other = contents.judged(who, judged.part)
+        if other is None or name not in other.metrics:
+            continue
+        value = other.metrics[name].value
+        if math.isfinite(value):
+            amount = number(value, 2) if name == "mae" else f"{value * 100:.0f} of 100"
+            said.append(f"{words} is {word} {amount}")
+    if said:
+        own = judged.metrics[name].value
+        mine = number(own, 2) if name == "mae" else f"{own * 100:.0f} of 100"
+        yield f"For comparison: {' and '.join(said)}, this model {mine}."
+
+
+def _about(interval: Interval) -> str:
+    return f"{interval.value * 100:.0f}" if math.isfinite(interval.value) else "an unknown number"
+
+
+def _share(judged: Evaluation, k: int) -> float:
+    return 100 * sum(judged.confusion[k]) / max(sum(map(sum, judged.confusion)), 1)
+
+
+def lights(contents: ReportContents) -> list[Light]:
+    """The traffic light: what to know before believing, gravest first.
+
+    Args:
+        contents: What the report shows.
+
+    Returns:
+        Red, amber and green lines; at least one.
+    """
+    found = list(_lights(contents))
+    order = {"red": 0, "amber": 1, "green": 2}
+    return sorted(dict.fromkeys(found), key=lambda light: order[light.colour])
+
+
+def _lights(contents: ReportContents) -> Iterator[Light]:
+    judged = contents.judged()
+    if judged is None:
+        yield Light("red", "There is no labelled case to judge the model by.")
+    else:
+        for text in judged.warnings:
+            grave = "no better than guessing" in text or "cannot be judged" in text or "answering the mean" in text
+            yield Light("red" if grave else "amber", text)
+        if not judged.warnings:
+            yield Light(
+                "green",
+                f"{judged.n_cases:,} {PART_WORDS[judged.part]} cases: enough for narrow intervals, and better than the floor.",
+            )
+        if judged.part in ("val", "train"):
+            yield Light(
+                "amber",
+                f"Judged on the {PART_WORDS[judged.part]} part, which took part in making the model: expect less elsewhere.",
+            )
+        yield from _calibration(judged)
+    stops = [f for f in contents.findings if f.severity == "stop"]
+    warns = [f for f in contents.findings if f.severity == "warn"]
+    for finding in stops:
+        yield Light("red", finding.text)
+    for finding in warns:
+        yield Light("amber", finding.text)
+    if not stops and not warns:
+        yield Light(
+            "green", "The check of the images found no leak between parts, no damaged file and no contradiction."
+        )
+    if contents.examination is not None:
+        passed = bool(contents.examination.get("passed"))
+        yield Light("green" if passed else "amber", str(contents.examination.get("sentence") or _examined(passed)))
+
+
+def _calibration(judged: Evaluation) -> Iterator[Light]:
+    error = judged.metrics.get("ece")
+    if error is None or not math.isfinite(error.value):
+        return
+    if error.value <= 0.05:
+        yield Light(
+            "green",
+            f"Stated probabilities can be taken at face value here: they are off by {error.value * 100:.0f} in 100 on average.",
+        )
+    elif error.value > 0.1:
+        yield Light(
+            "amber",
+            f"Stated probabilities are off by {error.value * 100:.0f} in 100 on average: read them as a ranking.",
+        )
+
+
+def _examined(passed: bool) -> str:
+    return (
+        "The heat maps passed their examination."
+        if passed
+        else "The heat maps failed their examination and are hidden."
+    )
+
+
+def limits(contents: ReportContents) -> list[str]:
+    """What the results do not show.
+
+    Args:
+        contents: What the report shows.
+
+    Returns:
+        Plain sentences.
+    """
+    cohort, judged = contents.cohort, contents.judged()
+    said = [f"{RESEARCH_USE} Nobody should be treated, or left untreated, because of these answers."]
+    if judged is not None and judged.part != "external":
+        said.append(
+            "Test and training images come from the same source. On other scanners, hospitals or patients the model may do worse: judge it there with `scanwright evaluate`."
+        )
+    if judged is not None:
+        kind = "patient" if any(c.patient is not None for c in cohort.cases) else "image"
+        said.append(
+            f"Intervals come from {judged.n_patients:,} {kind}s and cover chance in drawing them, not differences between hospitals."
+        )
+        if kind == "image":
+            said.append(
+                "No patient is named in the data, so every image counts as a patient of its own. If patients have several images, the intervals are too narrow and parts may share patients."
+            )
+    if cohort.modality:
+        said.append(f"It has seen {cohort.modality} images only; anything else gets an answer that means nothing.")
+    if judged is not None and judged.task not in ("regress",):
+        said.append("It knows only the classes above: every image gets one of these answers, whatever it shows.")
+    if not any(c.covariates for c in cohort.cases):
+        said.append("Age, sex and scanner are not in the data, so nothing is known about how subgroups fare.")
+    if cohort.skipped:
+        said.append(f"{len(cohort.skipped)} files could not be used and are not part of any figure.")
+    said += [f.text for f in contents.findings if f.severity != "info"]
+    return list(dict.fromkeys([*said, *contents.notes]))

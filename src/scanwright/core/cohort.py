@@ -77,6 +77,7 @@ class Finding:
         cases: Ids of the cases concerned; pairs and groups lie next to one another.
         repair: What a repair would do, in words; empty if nothing can be done.
         drop: Ids of the cases that the repair leaves out.
+        groups: Ids that belong together (copies of one image, images of one patient).
     """
 
     kind: str
@@ -85,6 +86,7 @@ class Finding:
     cases: tuple[str, ...] = ()
     repair: str = ""
     drop: tuple[str, ...] = ()
+    groups: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,7 +115,7 @@ def write_heatmap(path: Path, prediction: Prediction) -> None:
     from scanwright.io import write_nifti
 
     if prediction.heatmap is not None and prediction.grid is not None:
-        write_nifti(path, Volume(prediction.heatmap[None], prediction.grid))
+        write_nifti(path, prediction.heatmap, prediction.grid)
 
 
 def _write(path: Path, data: bytes) -> None:

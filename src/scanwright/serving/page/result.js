@@ -1,0 +1,147 @@
+// One answer as a card: picture with heat map, the answer in words, bars, warnings, links.
+
+import { percent, say } from "/page/words.js";
+
+let serial = 0;
+
+// A new element with properties, classes and children; text is only ever set as text.
+export function make(tag, properties = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) {
+    if (name === "class") node.className = value;
+    else if (name in node && name !== "list" && name !== "form") node[name] = value;
+    else node.setAttribute(name, value);
+  }
+  node.append(...children.filter((c) => c !== null && c !== undefined));
+  return node;
+}
+
+export function card(result, model, about) {
+  const title = `case-${++serial}`;
+  return make(
+    "article",
+    { class: "case", "aria-labelledby": title },
+    figure(result),
+    make(
+      "div",
+      { class: "words" },
+      make("p", { class: "file", id: title, title: result.case }, result.case),
+      make("p", { class: "label" }, make("span", { class: "hint" }, say("answer")), make("strong", {}, headline(result, about))),
+      make("p", { class: "sentence" }, sentence(result, about)),
+      bars(result, about),
+      warnings(result),
+      links(result, model),
+    ),
+  );
+}
+
+function headline(result, about) {
+  if (result.task === "multilabel" && !result.label) return say("none");
+  if (result.task === "regress") return `${about?.classes?.[0] ?? ""} ${result.label}`.trim();
+  return result.label;
+}
+
+const cuts = (about) => about?.trust?.thresholds ?? [];
+
+function sentence(result, about) {
+  const p = result.probabilities;
+  const names = Object.keys(p);
+  if (result.task === "regress") return say("number", { name: about?.classes?.[0] ?? "" });
+  if (result.task === "multilabel") return cuts(about).length ? say("each") : "";
+  const own = percent(p[result.label] ?? 0);
+  if (result.task === "binary" && cuts(about).length) {
+    const positive = names[names.length - 1];
+    const values = { positive, p: percent(p[positive]), t: percent(cuts(about)[0]) };
+    return say(result.label === positive ? "above" : "below", values);
+  }
+  const most = names.reduce((a, b) => (p[b] > p[a] ? b : a), names[0]);
+  if (most === result.label) return say("chosen", { p: own });
+  return `${say("chosen", { p: own })} ${say("most", { n: names.length, name: most, p: percent(p[most]) })} ${say("ordinalNote")}`;
+}
+
+function bars(result, about) {
+  const entries = Object.entries(result.probabilities);
+  if (!entries.length) return null;
+  const marks = result.task === "binary" ? [null, cuts(about)[0]] : result.task === "multilabel" ? cuts(about) : [];
+  const rows = entries.map(([name, p], n) => ({ name, p, mark: marks[n] }));
+  if (!["binary", "ordinal"].includes(result.task)) rows.sort((a, b) => b.p - a.p);
+  const chosen = new Set(result.task === "multilabel" ? result.label.split(", ") : [result.label]);
+  return make(
+    "ul",
+    { class: "bars", "aria-label": say("probabilities") },
+    ...rows.map(({ name, p, mark }) => bar(name, p, mark, chosen.has(name))),
+  );
+}
+
+function bar(name, p, mark, isAnswer) {
+  const fill = make("span", { class: "fill" });
+  fill.style.width = `${100 * p}%`;
+  const track = make("span", { class: "track", "aria-hidden": "true" }, fill);
+  if (mark !== null && mark !== undefined) {
+    const line = make("span", { class: "mark", title: say("threshold", { t: percent(mark) }) });
+    line.style.left = `${100 * mark}%`;
+    track.append(line);
+  }
+  return make("li", { class: isAnswer ? "is-answer" : "" }, make("span", { class: "name" }, name), track, make("span", { class: "p" }, percent(p)));
+}
+
+function figure(result) {
+  if (!result.picture) return make("div", { class: "figure" });
+  const stack = make("div", { class: "stack" }, make("img", { src: result.picture, alt: say("picture", { name: result.case }) }));
+  const node = make("figure", { class: "figure" }, stack);
+  if (!result.heatmap) {
+    node.append(make("figcaption", { class: "hint" }, say("noHeat")));
+    return node;
+  }
+  const heat = make("img", { class: "heat", src: result.heatmap.url, alt: say("heatPicture") });
+  stack.append(heat);
+  node.append(controls(result, heat));
+  return node;
+}
+
+function controls(result, heat) {
+  const shown = result.heatmap_faithful !== false;
+  const toggle = make("input", { type: "checkbox", checked: shown });
+  const slider = make("input", { type: "range", min: 0, max: 100, value: 100, "aria-label": say("opacity") });
+  const apply = () => {
+    heat.style.opacity = toggle.checked ? slider.value / 100 : 0;
+    heat.ariaHidden = String(!toggle.checked);
+    slider.disabled = !toggle.checked;
+  };
+  toggle.addEventListener("change", apply);
+  slider.addEventListener("input", apply);
+  apply();
+  const words = result.heatmap_faithful === true ? "faithful" : result.heatmap_faithful === false ? "unfaithful" : "unexamined";
+  return make(
+    "figcaption",
+    {},
+    make("label", { class: "toggle" }, toggle, make("span", {}, result.heatmap_class ? say("heatFor", { name: result.heatmap_class }) : say("heat"))),
+    make("label", { class: "opacity" }, make("span", {}, say("opacity")), slider),
+    make("p", { class: words === "unfaithful" ? "hint bad" : "hint" }, say(words)),
+  );
+}
+
+function warnings(result) {
+  if (!result.warnings?.length) return null;
+  return make("div", { class: "warnings" }, make("h3", {}, say("notice")), make("ul", {}, ...result.warnings.map((w) => make("li", {}, w))));
+}
+
+function links(result, model) {
+  const json = URL.createObjectURL(new Blob([JSON.stringify({ model, ...result }, null, 2)], { type: "application/json" }));
+  const row = make("p", { class: "links" }, make("a", { href: json, download: `${stem(result.case)}.json` }, say("json")));
+  if (result.heatmap?.nifti) row.append(make("a", { href: result.heatmap.nifti, download: `${stem(result.case)}-heatmap.nii` }, say("nifti")));
+  row.append(make("span", { class: "hint" }, say("took", { s: result.seconds.toFixed(2), model: model.name, version: model.version })));
+  return row;
+}
+
+const stem = (name) => name.split("/").pop().replace(/\.(dcm|nii|nii\.gz|png|jpe?g|tiff?|npy|nrrd|mha|zip)$/i, "") || "answer";
+
+export function failures(list) {
+  if (!list?.length) return null;
+  return make(
+    "article",
+    { class: "case failures" },
+    make("h3", {}, say("failed", { n: list.length })),
+    make("ul", {}, ...list.map((f) => make("li", {}, make("b", {}, f.case), " ", f.reason))),
+  );
+}

@@ -7,6 +7,8 @@ import numpy as np
 from scanwright.evaluation.scored import Floats, Scored
 
 MAX_POINTS = 200
+ALL_LABELS = "(all labels)"
+"""Name of the reliability curve of all labels together, in ``multilabel``."""
 N_RELIABILITY_BINS = 10
 LIKELIEST = "(likeliest class)"
 """Name of the reliability curve of the likeliest class, where exactly one class is true."""
@@ -21,7 +23,7 @@ def curves_of(scored: Scored) -> dict[str, dict[str, dict[str, list[float]]]]:
     Returns:
         ``"roc"`` (x false-positive rate, y recall), ``"pr"`` (x recall, y precision) and
         ``"reliability"`` (x mean probability, y share of the class, n cases, in ten bins of
-        equal width): class name to lists; in one-of-many tasks also :data:`LIKELIEST`. For ``binary`` the positive class only; for
+        equal width): class name to lists; also :data:`LIKELIEST` or :data:`ALL_LABELS`. For ``binary`` the positive class only; for
         ``regress`` one ``"scatter"`` of x truth and y prediction.
     """
     if scored.task == "regress":
@@ -46,6 +48,8 @@ def curves_of(scored: Scored) -> dict[str, dict[str, dict[str, list[float]]]]:
         likeliest = scored.scores.argmax(axis=1)
         rows = np.arange(len(likeliest))
         out["reliability"][LIKELIEST] = reliability(scored.truth[rows, likeliest], scored.scores[rows, likeliest])
+    if scored.task == "multilabel":
+        out["reliability"][ALL_LABELS] = reliability(scored.truth[scored.known], scored.scores[scored.known])
     return out
 
 

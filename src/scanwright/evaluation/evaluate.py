@@ -103,7 +103,7 @@ def _intervals(
         return out
 
     point, drawn = resample(compute, scored.n_groups, n_bootstrap=n_bootstrap, seed=seed, cells=len(scored.scores))
-    bounds = {name: percentile_bounds(values) for name, values in drawn.items()}
+    bounds = {name: _bounds(metrics[name.lstrip("/")], point[name], values) for name, values in drawn.items()}
     overall = {name: _interval(point[name], *bounds[name]) for name in metrics}
     per_class: dict[str, dict[str, Interval]] = {}
     if scored.task != "regress":
@@ -115,6 +115,13 @@ def _intervals(
             }
             per_class[name] = {m: _interval(*values) for m, values in figures.items()}
     return overall, per_class
+
+
+def _bounds(metric: Metric, point: Floats, drawn: Floats) -> tuple[Floats, Floats]:
+    if not metric.recentred:
+        return percentile_bounds(drawn)
+    low, high = percentile_bounds(drawn, np.asarray(point))
+    return np.clip(low, *metric.bounds), np.clip(high, *metric.bounds)
 
 
 def _interval(value: Any, low: Any, high: Any) -> Interval:

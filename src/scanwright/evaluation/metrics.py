@@ -36,6 +36,8 @@ class Metric:
         per_class: ``(r, K)`` figures of each class against the others; None if there are none.
         overall: ``(r,)`` figure of the whole.
         source: Definition.
+        recentred: Whether resampling shifts the figure systematically, so that the percentiles are
+            moved back by the shift of their median.
     """
 
     title: str
@@ -46,6 +48,7 @@ class Metric:
     per_class: Callable[[Tally], Floats] | None
     overall: Callable[[Tally], Floats]
     source: str
+    recentred: bool = False
 
 
 def _mean(columns: Floats) -> Floats:
@@ -191,7 +194,7 @@ METRICS: dict[str, Metric] = {
     "specificity": Metric("Specificity", "Of the cases without the finding, the share that is called free of it.", "higher", _UNIT, CLASS_TASKS, _specificity, _average(_specificity), _LEARN),
     "precision": Metric("Precision (PPV)", "Of the cases called positive, the share that is.", "higher", _UNIT, CLASS_TASKS, _precision, _average(_precision), _LEARN),
     "f1": Metric("F1", "Harmonic mean of precision and sensitivity.", "higher", _UNIT, CLASS_TASKS, _f1, _average(_f1), _LEARN),
-    "ece": Metric("Calibration error (ECE)", "Mean gap between stated probability and what happens.", "lower", _UNIT, CLASS_TASKS, _class_ece, _ece, "Guo et al. 2017, 15 equal-width bins"),
+    "ece": Metric("Calibration error (ECE)", "Mean gap between stated probability and what happens.", "lower", _UNIT, CLASS_TASKS, _class_ece, _ece, "Guo et al. 2017, 15 equal-width bins", recentred=True),
     "loss": Metric("Loss", "Cross-entropy in nats, or mean squared error of a number.", "lower", _ANY, (*CLASS_TASKS, "regress"), _class_loss, _loss, _LEARN),
     "quadratic_kappa": Metric("Quadratic kappa", "Agreement beyond chance; far misses weigh more.", "higher", _SIGNED, ("ordinal",), None, _quadratic_kappa, f"Cohen 1968; {_LEARN}"),
     "mae": Metric("Mean absolute error", "Mean distance from the truth, in its unit (or in steps of an ordered class).", "lower", _ANY, ("ordinal", "regress"), None, _mae, _LEARN),

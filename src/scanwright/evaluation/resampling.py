@@ -105,7 +105,9 @@ def resample(
     return point, drawn
 
 
-def percentile_bounds(drawn: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def percentile_bounds(
+    drawn: NDArray[np.float64], centre: NDArray[np.float64] | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The middle 95 % of the resamples.
 
     Resamples in which a figure cannot be computed (a class was not drawn) are left out;
@@ -113,6 +115,9 @@ def percentile_bounds(drawn: NDArray[np.float64]) -> tuple[NDArray[np.float64], 
 
     Args:
         drawn: ``(R, …)``.
+        centre: ``(…)`` figures of the cohort itself, for a figure that resampling pushes one way
+            (repeated cases make the calibration error look larger): the percentiles are moved
+            by the distance of their median from it. None to leave them.
 
     Returns:
         2.5th and 97.5th percentile, each ``(…)``.
@@ -125,5 +130,6 @@ def percentile_bounds(drawn: NDArray[np.float64]) -> tuple[NDArray[np.float64], 
         values = values[~np.isnan(values)]
         if len(values) and 2 * len(values) >= len(drawn):
             index = np.unravel_index(column, shape) if shape else ()
-            low[index], high[index] = np.percentile(values, (2.5, 97.5))
+            shift = 0.0 if centre is None else np.median(values) - centre[index]
+            low[index], high[index] = np.percentile(values, (2.5, 97.5)) - shift
     return low, high

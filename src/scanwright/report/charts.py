@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from markupsafe import Markup, escape
 
 WIDTH, HEIGHT = 360, 300
-LEFT, RIGHT, TOP, BOTTOM = 46, 12, 12, 42
+LEFT, RIGHT, TOP, BOTTOM = 56, 20, 12, 42
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ def _grid(place: _Place, axes: Axes) -> list[Markup]:
 
 
 def _label(value: float) -> str:
-    if value and (abs(value) >= 1e5 or abs(value) < 1e-3):
+    if value and (abs(value) >= 1e5 or abs(value) < 1e-4):
         return f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e")
     return f"{value:,.10g}"
 
@@ -198,7 +198,9 @@ def _drawn(one: Series, place: _Place) -> list[Markup]:
         )
     if one.style in ("points", "both") or lone:
         dots = [
-            Markup('<circle cx="{}" cy="{}" r="{}"/>').format(x, y, 3 if one.style != "points" else 2.4)
+            Markup('<circle cx="{}" cy="{}" r="{}"/>').format(
+                x, y, 4.5 if lone else 3 if one.style != "points" else 2.4
+            )
             for x, y in pairs
         ]
         out.append(

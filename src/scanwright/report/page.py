@@ -10,6 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from markupsafe import Markup, escape
+
 from scanwright.core import PARTS, Cohort, ResourceError
 from scanwright.report.contents import ReportContents
 from scanwright.report.pictures import embed
@@ -22,7 +24,7 @@ from scanwright.report.views import (
     race_table,
     tiles,
 )
-from scanwright.report.words import PART_WORDS, RESEARCH_USE, lights, limits, verdict
+from scanwright.report.words import PART_WORDS, RESEARCH_USE, lights, limits, verdict_sentences
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -95,7 +97,16 @@ def _template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["code"] = code
     return environment.get_template("page.html.j2")
+
+
+def code(text: object) -> Markup:
+    """Escape a text and set what stands between backticks as code."""
+    pieces = str(text).split("`")
+    if len(pieces) % 2 == 0:
+        return escape(text)
+    return Markup("").join(Markup("<code>{}</code>").format(p) if i % 2 else escape(p) for i, p in enumerate(pieces))
 
 
 def page_view(contents: ReportContents) -> dict[str, Any]:
@@ -119,7 +130,7 @@ def page_view(contents: ReportContents) -> dict[str, Any]:
         "task_words": _TASK_WORDS[contents.cohort.task],
         "judged": judged,
         "part_word": PART_WORDS[judged.part] if judged else "",
-        "verdict": verdict(contents),
+        "verdict": verdict_sentences(contents),
         "overall": _overall([light.colour for light in seen]),
         "lights": seen,
         "tiles": tiles(judged) if judged else [],
@@ -184,10 +195,12 @@ def _pictured(contents: ReportContents) -> tuple[list[dict[str, Any]], list[dict
         wanted += [row.get("picture"), None if hidden else row.get("overlay")]
     uris = iter(embed(wanted))
     samples = [{"caption": str(caption), "uri": next(uris), **_size(p)} for caption, p in chosen]
-    explained = []
+    explained, is_number = [], contents.cohort.task == "regress"
     for row in rows:
         picture, overlay = next(uris), next(uris)
-        explained.append({**_case_words(row), "picture": picture, "overlay": overlay, **_size(row.get("picture"))})
+        explained.append(
+            {**_case_words(row, is_number), "picture": picture, "overlay": overlay, **_size(row.get("picture"))}
+        )
     return samples, explained
 
 
@@ -197,16 +210,23 @@ def _size(picture: Any) -> dict[str, Any]:
     return {"tiny": max(picture.shape[:2]) <= 64}
 
 
-def _case_words(row: Mapping[str, Any]) -> dict[str, Any]:
+def _case_words(row: Mapping[str, Any], is_number: bool) -> dict[str, Any]:
     chance = row.get("probability")
     known = isinstance(chance, int | float) and math.isfinite(chance)
     return {
         "case": str(row.get("case", "")),
-        "truth": str(row.get("truth", "")),
-        "predicted": str(row.get("predicted", "")),
+        "truth": _rounded(row.get("truth", ""), is_number),
+        "predicted": _rounded(row.get("predicted", ""), is_number),
         "probability": float(chance) if known else None,  # type: ignore[arg-type]
         "correct": bool(row.get("correct")),
     }
+
+
+def _rounded(value: Any, is_number: bool) -> str:
+    try:
+        return f"{float(value):.4g}" if is_number else str(value)
+    except ValueError:
+        return str(value)
 
 
 def _by_caption(samples: Iterable[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:

@@ -56,7 +56,7 @@ class Cell:
 
 
 def cell(interval: Interval | None, limits: tuple[float, float] = (0.0, 1.0)) -> Cell:
-    """Lay out one figure.
+    """Lay out one figure for a table.
 
     Args:
         interval: The figure; None gives a dash.
@@ -185,7 +185,9 @@ def quality_figures(contents: ReportContents, judged: Evaluation) -> list[Figure
         judged,
         "pr",
         "average_precision",
-        Axes("Precision–recall curve", "sensitivity (recall)", "precision", unit, unit),
+        Axes(
+            "Precision–recall curve", "sensitivity (recall)", "precision", unit, unit, level=_share_of_positive(judged)
+        ),
     )
     figures = [
         Figure(
@@ -202,6 +204,13 @@ def quality_figures(contents: ReportContents, judged: Evaluation) -> list[Figure
     return [f for f in figures if f.svg]
 
 
+def _share_of_positive(judged: Evaluation) -> float | None:
+    """Height of a guessing line in a precision–recall chart; None where classes differ."""
+    if judged.task != "binary" or not judged.n_cases:
+        return None
+    return sum(judged.confusion[1]) / judged.n_cases
+
+
 def _class_chart(
     judged: Evaluation, curve: str, metric: str, axes: Axes
 ) -> tuple[Markup, tuple[tuple[int, str, str], ...]]:
@@ -212,6 +221,10 @@ def _class_chart(
         label = f"{name} {number(judged.per_class[name][metric].value)}"
         series.append(Series(label, lines[name]["x"], lines[name]["y"], index))
         legend.append((index, "line", label))
+    if curve == "roc" and judged.task == "binary" and series:
+        x, y = 1 - judged.metrics["specificity"].value, judged.metrics["recall"].value
+        series.append(Series("operating point", [x], [y], 1, "points"))
+        legend.append((1, "point", "operating point"))
     if len(lines) > MAX_LINES:
         legend.append((-1, "none", f"the {MAX_LINES} lowest of {len(lines)} classes"))
     return draw(series, axes), tuple(legend)
@@ -307,7 +320,7 @@ def _history_chart(
     series, legend = [], []
     for colour, name in enumerate(names):
         pairs = [(_step(r, i), float(r[name])) for i, r in enumerate(rows) if _is_number(r.get(name))]
-        label = name.replace("_", " ")
+        label = pretty(name)
         series.append(Series(label, [p[0] for p in pairs], [p[1] for p in pairs], colour))
         legend.append((colour % 10, "line", label))
     return Figure(title, draw(series, axes), words, tuple(legend))
@@ -323,11 +336,18 @@ def race_table(race: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         ``heads`` and ``rows`` (cells as text, and whether the row won).
     """
     names = list(dict.fromkeys(k for row in race for k in row if not isinstance(row[k], dict | list | tuple)))
+    names = [n for n in names if n not in ("won", "winner")]
     rows = [
         {"cells": [_short(row.get(n)) for n in names], "won": bool(row.get("won") or row.get("winner"))} for row in race
     ]
-    heads = [n.replace("_", " ") for n in names]
+    heads = [pretty(n) for n in names]
     return {"heads": heads, "rows": rows} if rows else {}
+
+
+def pretty(name: str) -> str:
+    """A key as words: ``"val_auroc_shifted"`` becomes ``"validation AUROC shifted"``."""
+    words = {"val": "validation", "auroc": "AUROC", "ece": "ECE", "lr": "learning rate", "mb": "MB", "f1": "F1"}
+    return " ".join(words.get(w, w) for w in name.replace("_", " ").replace("/", " ").split())
 
 
 def _short(value: Any) -> str:
@@ -338,5 +358,5 @@ def _short(value: Any) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, float):
-        return f"{value:,.3f}" if abs(value) < 100 else f"{value:,.0f}"
+        return f"{value:,.3f}" if abs(value) < 10 else f"{value:,.1f}" if abs(value) < 100 else f"{value:,.0f}"
     return str(value)

@@ -23,14 +23,15 @@ class Light(NamedTuple):
 
 def number(value: float, digits: int = 3) -> str:
     """A figure as text; a dash where there is none."""
-    return f"{value:.{digits}f}" if math.isfinite(value) else "–"
+    return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "−") if math.isfinite(value) else "–"
 
 
 def bounds(interval: Interval, digits: int = 3) -> str:
     """The interval as text; empty where there is none."""
     if not (math.isfinite(interval.low) and math.isfinite(interval.high)):
         return ""
-    return f"{interval.low:.{digits}f} to {interval.high:.{digits}f}"
+    ends = [number(v, digits) for v in (interval.low, interval.high)]
+    return (" to " if any(e.startswith("−") for e in ends) else "–").join(ends)
 
 
 def of_hundred(interval: Interval) -> str:
@@ -50,7 +51,7 @@ def with_interval(interval: Interval, digits: int = 3) -> str:
 
 
 def verdict(contents: ReportContents) -> str:
-    """The first paragraph.
+    """The first paragraph, as one text.
 
     Args:
         contents: What the report shows.
@@ -58,11 +59,16 @@ def verdict(contents: ReportContents) -> str:
     Returns:
         Three to five plain sentences.
     """
+    return " ".join(verdict_sentences(contents))
+
+
+def verdict_sentences(contents: ReportContents) -> list[str]:
+    """The sentences of :func:`verdict`; the first can stand alone."""
     judged = contents.judged()
     if judged is None:
-        return "There are no labelled cases to judge the model by, so nothing can be said about how good it is."
+        return ["There are no labelled cases to judge the model by, so nothing can be said about how good it is."]
     say = {"binary": _binary, "multilabel": _multilabel, "regress": _regress}.get(judged.task, _multiclass)
-    return " ".join([*say(judged), *_compared(contents, judged)])
+    return [*say(judged), *_compared(contents, judged)]
 
 
 def _opening(judged: Evaluation) -> str:
@@ -114,7 +120,14 @@ def _multilabel(judged: Evaluation) -> Iterator[str]:
 def _regress(judged: Evaluation) -> Iterator[str]:
     name = judged.classes[0] if judged.classes else "the value"
     yield f"{_opening(judged)} the model’s “{name}” is off by {with_interval(judged.metrics['mae'], 2)} on average."
-    yield f"It explains {of_hundred(judged.metrics['r2'])} parts of the spread (R²); the correlation with the truth is {with_interval(judged.metrics['pearson'])}."
+    yield f"It explains {_percent(judged.metrics['r2'])} of the spread (R²); the correlation with the truth is {with_interval(judged.metrics['pearson'])}."
+
+
+def _percent(interval: Interval) -> str:
+    if not math.isfinite(interval.value):
+        return "an unknown share"
+    inner = bounds(Interval(*(100 * v for v in (interval.value, interval.low, interval.high))), 0)
+    return f"{number(100 * interval.value, 0)} %" + (f" ({inner})" if inner else "")
 
 
 def _compared(contents: ReportContents, judged: Evaluation) -> Iterator[str]:
@@ -176,6 +189,7 @@ def _lights(contents: ReportContents) -> Iterator[Light]:
                 f"Judged on the {PART_WORDS[judged.part]} part, which took part in making the model: expect less elsewhere.",
             )
         yield from _calibration(judged)
+        yield from _beaten(contents, judged)
     stops = [f for f in contents.findings if f.severity == "stop"]
     warns = [f for f in contents.findings if f.severity == "warn"]
     for finding in stops:
@@ -205,6 +219,18 @@ def _calibration(judged: Evaluation) -> Iterator[Light]:
             "amber",
             f"Stated probabilities are off by {error.value * 100:.0f} in 100 on average: read them as a ranking.",
         )
+
+
+def _beaten(contents: ReportContents, judged: Evaluation) -> Iterator[Light]:
+    """Whether a linear model does as well: then the network has earned nothing."""
+    linear = contents.judged("linear", judged.part)
+    name = "r2" if judged.task == "regress" else "auroc"
+    if linear is None or name not in linear.metrics or name not in judged.metrics:
+        return
+    own, other = judged.metrics[name], linear.metrics[name]
+    if other.value >= own.value:
+        word = "R²" if name == "r2" else "AUROC"
+        yield Light("amber", f"A linear baseline is as good: {word} {number(other.value)} against {number(own.value)}.")
 
 
 def _examined(passed: bool) -> str:
@@ -246,6 +272,7 @@ def limits(contents: ReportContents) -> list[str]:
     if not any(c.covariates for c in cohort.cases):
         said.append("Age, sex and scanner are not in the data, so nothing is known about how subgroups fare.")
     if cohort.skipped:
-        said.append(f"{len(cohort.skipped)} files could not be used and are not part of any figure.")
+        files = "1 file" if len(cohort.skipped) == 1 else f"{len(cohort.skipped)} files"
+        said.append(f"{files} could not be used and count in no figure.")
     said += [f.text for f in contents.findings if f.severity != "info"]
     return list(dict.fromkeys([*said, *contents.notes]))

@@ -15,7 +15,12 @@ from scanwright.core import Augmentation, Intensity, Memory, Plan, Preprocessing
 
 
 def make_network(
-    size: tuple[int, ...] = (32, 32), *, channels: int = 1, weights: Any = ((4.0,),), bias: Any = (-1.0,), cam: bool = True
+    size: tuple[int, ...] = (32, 32),
+    *,
+    channels: int = 1,
+    weights: Any = ((4.0,),),
+    bias: Any = (-1.0,),
+    cam: bool = True,
 ) -> bytes:
     """Brightness above one half, averaged over cells of 4 voxels a side, then a linear head.
 
@@ -45,7 +50,11 @@ def make_network(
         nodes,
         "bright",
         [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["B", channels, *size])],
-        [helper.make_tensor_value_info(k, TensorProto.FLOAT, [None] * r) for k, r in outputs.items() if cam or k != "cam"],
+        [
+            helper.make_tensor_value_info(k, TensorProto.FLOAT, [None] * r)
+            for k, r in outputs.items()
+            if cam or k != "cam"
+        ],
         [numpy_helper.from_array(v, k) for k, v in constants.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from scanwright.core import Prediction, Volume, png_bytes
+from scanwright.core import Prediction, png_bytes
 from scanwright.io.atomic import atomic_write, write_json
 
 _SMALLEST_SIDE = 256
@@ -48,7 +48,7 @@ def write_prediction(
         if not grid.is_picture:
             from scanwright.io import write_nifti
 
-            files["nifti"] = Path(write_nifti(out / f"{stem}.heatmap.nii.gz", Volume(heat[None], grid)))
+            files["nifti"] = write_nifti(out / f"{stem}.heatmap.nii.gz", heat, grid)
         dicom = _dicom_files(source)
         if dicom:
             files["dicom"] = _write_dicom(prediction, out / f"{stem}.heatmap.dcm", dicom)

@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from scanwright.models.classifier import Classifier, Explained
+    from scanwright.models.classifier import Classifier, Explainable, Explained
     from scanwright.models.ensemble import Averaged, Flipped
     from scanwright.models.fixed import FixedFeatures
     from scanwright.models.table import MODELS, Model, build, count_parameters
@@ -19,6 +19,7 @@ __all__ = [
     "MODELS",
     "Averaged",
     "Classifier",
+    "Explainable",
     "Explained",
     "FixedFeatures",
     "Flipped",
@@ -29,6 +30,7 @@ __all__ = [
 
 _HOME = {
     "Classifier": "classifier",
+    "Explainable": "classifier",
     "Explained": "classifier",
     "Averaged": "ensemble",
     "Flipped": "ensemble",

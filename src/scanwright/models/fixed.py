@@ -151,7 +151,9 @@ class Cells(FixedFeatures):
 
     def _detail(self, x: Tensor) -> Tensor:
         fine, middle, coarse = x, smooth(x, 3), smooth(x, 7)
-        return torch.cat([area_means((fine - middle).abs(), self.grid), area_means((middle - coarse).abs(), self.grid)], 1)
+        return torch.cat(
+            [area_means((fine - middle).abs(), self.grid), area_means((middle - coarse).abs(), self.grid)], 1
+        )
 
     def _histograms(self, x: Tensor) -> Tensor:
         """Soft histograms of the image seen through windows of growing width (thickness, texture)."""

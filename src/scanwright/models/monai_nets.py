@@ -92,4 +92,6 @@ def densenet121(
         body.conv0.stride = (1,) * dimension
         body.pool0 = nn.Identity()
     features = net.class_layers.out.in_features
-    return Classifier(nn.Sequential(body, nn.ReLU(inplace=True)), n_features=features, n_outputs=n_outputs, dropout=head_drop)
+    return Classifier(
+        nn.Sequential(body, nn.ReLU(inplace=True)), n_features=features, n_outputs=n_outputs, dropout=head_drop
+    )

@@ -33,7 +33,10 @@ def resnet3d(
     Source:
         He et al. (CVPR 2016), in three dimensions as Hara et al. (CVPR 2018).
     """
-    layers: list[nn.Module] = [conv_block(dimension, in_channels, width, stride=2, kernel=5), Residual(dimension, width)]
+    layers: list[nn.Module] = [
+        conv_block(dimension, in_channels, width, stride=2, kernel=5),
+        Residual(dimension, width),
+    ]
     for stage in range(1, stages):
         before, after = width * 2 ** (stage - 1), width * 2**stage
         layers += [conv_block(dimension, before, after, stride=2), Residual(dimension, after)]

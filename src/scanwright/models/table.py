@@ -81,7 +81,9 @@ def build(
     """
     row = MODELS.get(name)
     if row is None:
-        raise PlanError(f"There is no model {name!r}.", f"Models are {', '.join(MODELS)}.", "Change the candidate's model.")
+        raise PlanError(
+            f"There is no model {name!r}.", f"Models are {', '.join(MODELS)}.", "Change the candidate's model."
+        )
     if dimension not in row.dims:
         raise PlanError(
             f"The model {name!r} was asked for {dimension} dimensions.",

@@ -1,0 +1,31 @@
+"""Plan and prepared arrays to weights: the race, the training loop, the exported network."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from scanwright.training.augment import AUGMENTATIONS
+    from scanwright.training.export import export_network
+    from scanwright.training.race import train
+    from scanwright.training.score import SHIFTS
+    from scanwright.training.trained import Trained, load_trained, network
+
+__all__ = ["AUGMENTATIONS", "SHIFTS", "Trained", "export_network", "load_trained", "network", "train"]
+
+_HOME = {
+    "AUGMENTATIONS": "augment",
+    "SHIFTS": "score",
+    "Trained": "trained",
+    "export_network": "export",
+    "load_trained": "trained",
+    "network": "trained",
+    "train": "race",
+}
+
+
+def __getattr__(name: str) -> Any:  # torch is imported when a name is first used
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

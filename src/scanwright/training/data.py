@@ -1,0 +1,164 @@
+"""Prepared cases as tensors, on the device that trains."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from scanwright.core import CohortError, Part, Plan
+from scanwright.training.score import SHAPE_SHIFTS, SHIFTS, Logits, Score, collect, judge
+from scanwright.training.targets import Targets
+
+N_CLEAN = 2048
+N_SHIFTED = 400
+_ON_DEVICE_BYTES = 8 * 2**30
+
+
+class StoreLike(Protocol):
+    """What training needs of ``io.Store``."""
+
+    images: NDArray[np.float16]
+    ids: list[str]
+    part: NDArray[np.str_]
+    labels: NDArray[np.float32]
+    groups: list[str]
+    digest: str
+
+    def rows(self, part: Part) -> NDArray[np.intp]:
+        """Row numbers of one part."""
+
+
+@dataclass(eq=False)
+class Data:
+    """The labelled training and validation rows of a store.
+
+    Args:
+        store: Prepared arrays.
+        plan: The plan.
+        device: Where batches go.
+        channels_last: Whether batches are laid out with channels last.
+    """
+
+    store: StoreLike
+    plan: Plan
+    device: torch.device
+    channels_last: bool = False
+    train: NDArray[np.intp] = field(init=False)
+    val: NDArray[np.intp] = field(init=False)
+    targets: Targets = field(init=False)
+    two_valued: bool = field(init=False)
+    damaged: set[int] = field(init=False, default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.train, self.val = self._labelled("train"), self._labelled("val")
+        self._check()
+        self.val = _spread(self.val, self.plan.seed)
+        self.targets = Targets.of(self.plan, self.store.labels[self.train])
+        self.two_valued = len(np.unique(np.asarray(self.store.images[self.train[:32]]))) <= 2
+        self._held: Tensor | None = None
+        if self.device.type != "cpu" and self.store.images.nbytes <= _ON_DEVICE_BYTES:
+            self._held = torch.from_numpy(np.array(self.store.images)).to(self.device)
+
+    @property
+    def dimension(self) -> int:
+        """2 or 3."""
+        return self.store.images.ndim - 2
+
+    @property
+    def labels(self) -> NDArray[np.float32]:
+        """Labels of all rows."""
+        return self.store.labels
+
+    def images(self, rows: NDArray[np.intp]) -> Tensor:
+        """Images ``(B, C, *size)`` float32 of some rows, on the device.
+
+        Voxels that are not finite become 0 and their row is noted in ``damaged``.
+        """
+        if self._held is not None:
+            x = self._held[torch.from_numpy(rows).to(self.device)].float()
+        else:
+            x = torch.from_numpy(np.ascontiguousarray(self.store.images[rows])).to(self.device).float()
+        finite = torch.isfinite(x.flatten(1)).all(1)
+        if not bool(finite.all()):
+            self.damaged.update(int(r) for r, good in zip(rows, finite.tolist(), strict=True) if not good)
+            x = torch.nan_to_num(x, nan=0.0, posinf=0.0, neginf=0.0)
+        return self.laid_out(x)
+
+    def laid_out(self, x: Tensor) -> Tensor:
+        """Images in the memory layout that the network is fastest with."""
+        if not self.channels_last:
+            return x
+        return x.contiguous(memory_format=torch.channels_last if x.ndim == 4 else torch.channels_last_3d)
+
+    def validation(self, predict: torch.nn.Module, *, bf16: bool = False) -> Logits:
+        """Logits of validation, clean and shifted, in evaluation mode; regressions in SDs."""
+        n = min(len(self.val), N_CLEAN)
+        was_training = predict.training
+        predict.eval()
+        with torch.inference_mode(), torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=bf16):
+            found = collect(
+                lambda x: predict(self.laid_out(x)),
+                lambda start, stop: self.images(self.val[start:stop]),
+                n=n,
+                n_shifted=min(n, N_SHIFTED),
+                shifts=SHAPE_SHIFTS if self.two_valued else SHIFTS,
+            )
+        predict.train(was_training)
+        return found
+
+    def judged(self, logits: Logits) -> Score:
+        """Figures of :meth:`validation`'s logits; a regression's are in SDs of its labels."""
+        labels = self.labels[self.val[: len(logits["clean"])]]
+        if self.plan.task == "regress":
+            labels = ((labels - self.targets.mean) / self.targets.std).astype(np.float32)
+        return judge(logits, labels, self.plan.task)
+
+    def validation_loss(self, logits: Logits) -> float:
+        """Loss on clean validation, without smoothing or weights."""
+        labels = torch.from_numpy(self.labels[self.val[: len(logits["clean"])]])
+        plain = Targets(self.plan.task, self.plan.n_outputs, mean=self.targets.mean, std=self.targets.std)
+        return float(plain.loss(torch.from_numpy(logits["clean"]), plain.soft(labels)))
+
+    def _labelled(self, part: Part) -> NDArray[np.intp]:
+        rows = self.store.rows(part)
+        known = np.isfinite(self.store.labels[rows])
+        return rows[known if known.ndim == 1 else known.any(1)]
+
+    def _check(self) -> None:
+        for part, rows in (("train", self.train), ("val", self.val)):
+            if len(rows) < 2:
+                raise CohortError(
+                    f"The {part} part has {len(rows)} labelled cases.",
+                    "Training needs at least two in train and two in val.",
+                    "Give more cases a label, or let `scanwright run` split the cohort.",
+                )
+        if self.plan.task in ("binary", "multiclass", "ordinal") and len(np.unique(self.labels[self.train])) < 2:
+            raise CohortError(
+                "All training cases have the same class.",
+                "A classifier needs at least two classes in the training part.",
+                "Check the label column with --labels, or the parts.",
+            )
+
+
+def seed_of(*facts: object) -> int:
+    """A seed that is a function of its arguments alone.
+
+    Args:
+        *facts: Such as the plan's seed, a candidate's name and a step.
+
+    Returns:
+        0 .. 2**63 - 1.
+    """
+    digest = hashlib.blake2b("/".join(map(str, facts)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1
+
+
+def _spread(rows: NDArray[np.intp], seed: int) -> NDArray[np.intp]:
+    """Rows in a fixed random order, so that the first ones stand for all."""
+    return rows[np.random.default_rng([seed, 3]).permutation(len(rows))]

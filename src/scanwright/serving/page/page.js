@@ -1,6 +1,6 @@
 // The page: what is dropped goes to the service, what it says is shown.
 
-import { card, failures, make } from "/page/result.js";
+import { card, failures, make, reasons } from "/page/result.js";
 import { chosen, dropped, obstacle, send } from "/page/upload.js";
 import { current, known, say, switchLanguage, translate } from "/page/words.js";
 
@@ -30,7 +30,7 @@ function complain(error) {
   if (!error) return;
   if (error.text) box.append(make("p", {}, error.text));
   else box.append(make("p", {}, make("b", {}, error.fact)), make("p", {}, `${error.rule} ${error.fix}`));
-  if (error.failures?.length > 1) box.append(make("ul", {}, ...error.failures.map((f) => make("li", {}, make("b", {}, f.case), " ", f.reason))));
+  if (error.failures?.length > 1) box.append(reasons(error.failures));
 }
 
 async function ask(files) {

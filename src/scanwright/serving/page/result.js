@@ -122,8 +122,10 @@ function controls(result, heat) {
 }
 
 function warnings(result) {
-  if (!result.warnings?.length) return null;
-  return make("div", { class: "warnings" }, make("h3", {}, say("notice")), make("ul", {}, ...result.warnings.map((w) => make("li", {}, w))));
+  const own = (result.warnings ?? []).filter((w) => !w.startsWith("Research use")); // said in the reader's language below
+  const note = make("p", { class: "hint" }, say("research"));
+  if (!own.length) return note;
+  return make("div", {}, make("div", { class: "warnings" }, make("h3", {}, say("notice")), make("ul", {}, ...own.map((w) => make("li", {}, w)))), note);
 }
 
 function links(result, model) {
@@ -142,6 +144,11 @@ export function failures(list) {
     "article",
     { class: "case failures" },
     make("h3", {}, say("failed", { n: list.length })),
-    make("ul", {}, ...list.map((f) => make("li", {}, make("b", {}, f.case), " ", f.reason))),
+    reasons(list),
   );
+}
+
+// Each case that failed, with its reason; a reason that begins with the name does not repeat it.
+export function reasons(list) {
+  return make("ul", {}, ...list.map((f) => make("li", {}, make("b", {}, f.case), f.reason.startsWith(f.case) ? f.reason.slice(f.case.length) : ` – ${f.reason}`)));
 }

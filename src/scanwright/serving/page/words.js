@@ -18,7 +18,7 @@ const ENGLISH = {
   api: "API",
   answer: "Answer",
   none: "None of the findings",
-  above: "Its probability, {p}, is at or above the operating point of {t}.",
+  above: "The probability of {positive}, {p}, is at or above the operating point of {t}.",
   below: "The probability of {positive}, {p}, is below the operating point of {t}.",
   chosen: "Its calibrated probability is {p}.",
   most: "The most probable of {n} classes is {name}, with {p}.",
@@ -78,7 +78,7 @@ const CHINESE = {
   api: "接口",
   answer: "结果",
   none: "未见所列征象",
-  above: "其概率 {p} 达到或高于判定阈值 {t}。",
+  above: "{positive} 的概率 {p} 达到或高于判定阈值 {t}。",
   below: "{positive} 的概率 {p} 低于判定阈值 {t}。",
   chosen: "其校准概率为 {p}。",
   most: "{n} 类中概率最高的是 {name}，为 {p}。",
@@ -163,4 +163,9 @@ export function switchLanguage() {
   translate();
 }
 
-export const percent = (p) => (p > 0.999 && p < 1 ? "> 99.9 %" : p < 0.001 && p > 0 ? "< 0.1 %" : `${(100 * p).toFixed(1)} %`);
+// A probability as a person reads it; the spaces do not break.
+export function percent(p) {
+  if (p > 0.999 && p < 1) return ">\u202f99.9\u202f%";
+  if (p < 0.001 && p > 0) return "<\u202f0.1\u202f%";
+  return `${(100 * p).toFixed(1)}\u202f%`;
+}

@@ -12,7 +12,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scanwright.core import Case, Cohort, CohortError, Emit, Fingerprint, Progress, Said, ScanwrightError, Volume, silent
+from scanwright.core import (
+    Case,
+    Cohort,
+    CohortError,
+    Emit,
+    Fingerprint,
+    Progress,
+    Said,
+    ScanwrightError,
+    Volume,
+    silent,
+)
 from scanwright.plan.machine import cores
 from scanwright.preprocessing import percentiles, reorient
 from scanwright.preprocessing.channels import grey
@@ -156,7 +167,9 @@ def _join(cohort: Cohort, facts: Sequence[_Facts]) -> Fingerprint:
     distinct = frozenset().union(*(f.distinct for f in facts))
     return Fingerprint(
         n_cases=dict(Counter(c.part or "all" for c in cohort.cases)),
-        n_per_class={name: training.get(name, 0) for name in cohort.classes} if cohort.task != "regress" else dict(training),
+        n_per_class={name: training.get(name, 0) for name in cohort.classes}
+        if cohort.task != "regress"
+        else dict(training),
         n_patients=len({c.group for c in cohort.cases}),
         dimension=cohort.dimension,
         modality=cohort.modality or _commonest([f.modality for f in facts]),
@@ -169,7 +182,9 @@ def _join(cohort: Cohort, facts: Sequence[_Facts]) -> Fingerprint:
         spacing_median=_spacing(spacings) if len(spacings) > len(facts) / 2 else None,
         intensity_min=min(f.lowest for f in facts),
         intensity_max=max(f.highest for f in facts),
-        intensity_percentiles={f"{q:g}": round(float(v), 6) for q, v in zip(PERCENTILES, percentiles(values, PERCENTILES), strict=True)},
+        intensity_percentiles={
+            f"{q:g}": round(float(v), 6) for q, v in zip(PERCENTILES, percentiles(values, PERCENTILES), strict=True)
+        },
         intensity_mean=round(float(means.mean()), 6),
         intensity_std=round(float(np.sqrt((stds**2).mean() + means.var())), 6),
         integer_8_bit=all(f.eight_bit for f in facts),

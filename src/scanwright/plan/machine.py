@@ -154,11 +154,19 @@ def _reclaimable(used: float) -> float:
 
 def _accelerators(memory: float) -> tuple[tuple[Device, ...], str | None, str]:
     if find_spec("torch") is None:
-        return (), None, "torch is not installed: this machine can predict and serve; pip install 'scanwright[train]' to train."
+        return (
+            (),
+            None,
+            "torch is not installed: this machine can predict and serve; pip install 'scanwright[train]' to train.",
+        )
     try:
         import torch
     except (ImportError, OSError) as error:  # a broken installation must not stop `doctor`
-        return (), _version("torch"), f"torch is installed but does not import ({type(error).__name__}): install it anew."
+        return (
+            (),
+            _version("torch"),
+            f"torch is installed but does not import ({type(error).__name__}): install it anew.",
+        )
     found = []
     note = ""
     if torch.cuda.is_available():

@@ -119,7 +119,9 @@ def _label_names(cohort: Cohort) -> dict[str, tuple[str, ...]]:
         numbers = np.array(sorted(float(c.label) for c in cohort.cases if isinstance(c.label, int | float)))
         edges = np.quantile(numbers, np.linspace(0, 1, _BINS + 1)[1:-1]) if numbers.size else np.zeros(0)
         return {
-            c.id: (f"bin {int(np.searchsorted(edges, float(c.label), side='right'))}",) if isinstance(c.label, int | float) else ()
+            c.id: (f"bin {int(np.searchsorted(edges, float(c.label), side='right'))}",)
+            if isinstance(c.label, int | float)
+            else ()
             for c in cohort.cases
         }
     found: dict[str, tuple[str, ...]] = {}
@@ -146,7 +148,9 @@ def _divide(groups: Sequence[_Group], parts: Sequence[Part]) -> dict[str, Part]:
     while left:
         holding = {name: sum(name in g.labels for g in left) for name in labels}
         rarest = min((n for n in labels if holding[n]), key=lambda n: (holding[n], n))
-        chosen = sorted((g for g in left if rarest in g.labels), key=lambda g: (-g.labels[rarest], -len(g.cases), g.key))
+        chosen = sorted(
+            (g for g in left if rarest in g.labels), key=lambda g: (-g.labels[rarest], -len(g.cases), g.key)
+        )
         for group in chosen:
             part = max(parts, key=lambda p: (round(lacking[rarest][p], 9), round(room[p], 9), -PARTS.index(p)))
             room[part] -= len(group.cases)
@@ -180,8 +184,9 @@ def _targets(groups: Sequence[_Group], name: str, shares: Mapping[Part, float]) 
 def _shares(n_cases: int, n_groups: int, parts: Sequence[Part]) -> dict[Part, float]:
     """Share of each part: a fifth for test; for validation less in large cohorts."""
     small: dict[Part, float] = {"val": 0.2 if n_groups < 100 else 0.15 if n_cases < 2000 else 0.1, "test": 0.2}
-    shares = {p: min(small[p], _MOST[p] / n_cases) for p in parts if p != "train"}
-    return {"train": 1.0 - sum(shares.values()), **shares}
+    shares: dict[Part, float] = {p: min(small[p], _MOST[p] / n_cases) for p in parts if p != "train"}
+    shares["train"] = 1.0 - sum(shares.values())
+    return shares
 
 
 def _join_given(groups: Sequence[_Group], part: Part) -> dict[str, Part]:
@@ -208,7 +213,9 @@ def _need_groups(cohort: Cohort, n_groups: int, n_parts: int) -> None:
 def _note_straddling(groups: Sequence[_Group], notes: list[str]) -> None:
     n = sum(len({c.part for c in g.cases if c.part is not None}) > 1 for g in groups)
     if n:
-        notes.append(f"{n} patient or duplicate group{'s' * (n > 1)} lie on more than one side of the parts that came with the data.")
+        notes.append(
+            f"{n} patient or duplicate group{'s' * (n > 1)} lie on more than one side of the parts that came with the data."
+        )
 
 
 def _say_division(groups: Sequence[_Group], parts: Mapping[str, Part], names: Sequence[Part], given: bool) -> str:
@@ -227,8 +234,8 @@ def _missing_classes(cohort: Cohort) -> list[str]:
     notes = []
     for part in PARTS:
         absent = [name for name in cohort.classes if counts.get(part, {}).get(name, 0) == 0]
-        if cohort.task == "binary":  # counts() knows both classes of a binary cohort by name
-            absent = absent[: len(cohort.classes)]
         if absent and cohort.of(part):
-            notes.append(f"The {part} part has no case of {', '.join(absent)}: figures on that class are not possible there.")
+            notes.append(
+                f"The {part} part has no case of {', '.join(absent)}: figures on that class are not possible there."
+            )
     return notes

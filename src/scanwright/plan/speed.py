@@ -1,0 +1,238 @@
+"""How long a training step takes on this machine: really done, then remembered.
+
+The answer is rounded up to a 5 % grid and cached, so that two runs on one machine plan the
+same number of steps; the weights depend on it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import tempfile
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from scanwright.core import Candidate, PlanError
+from scanwright.plan.machine import Machine
+
+AUGMENTATION = 1.10
+"""Cost of augmentation and bookkeeping beside forward, backward and optimiser."""
+_GRID = 1.05
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a step is done on.
+
+    Args:
+        shape: ``(C, *size)`` of one prepared image.
+        n_outputs: Logits.
+        precision: ``"32-true"``, ``"bf16-mixed"`` or ``"16-mixed"``.
+        channels_last: Memory layout.
+        device: ``"cpu"``, ``"cuda"`` or ``"mps"``.
+    """
+
+    shape: tuple[int, ...]
+    n_outputs: int
+    precision: str = "32-true"
+    channels_last: bool = False
+    device: str = "cpu"
+
+
+Speed = Callable[[Candidate, Job], float]
+"""Seconds of one training step of a candidate (its own batch size) on a job."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a network takes.
+
+    Args:
+        parameters: Trainable parameters.
+        activations: Numbers that one image leaves behind for the backward pass.
+    """
+
+    parameters: int
+    activations: int
+
+
+def measured_speed(limit_s: float = 1.5) -> Speed:
+    """A :data:`Speed` that does real steps on random images.
+
+    Args:
+        limit_s: Longest time to spend on one measurement, after the first step.
+
+    Returns:
+        A function that gives the best of several steps, in seconds.
+    """
+
+    def speed(candidate: Candidate, job: Job) -> float:
+        return _measure(candidate, job, limit_s)
+
+    return speed
+
+
+def remembered(speed: Speed, machine: Machine, cache: Path | None) -> Speed:
+    """Round a speed up to the 5 % grid and remember it on disk.
+
+    Args:
+        speed: What to ask when the answer is not known.
+        machine: Part of the key, with torch's version, model, shape and batch.
+        cache: Folder; None remembers nothing.
+
+    Returns:
+        A speed that gives the same answer every time on one machine. A cache that cannot
+        be read or written is passed over.
+    """
+
+    def ask(candidate: Candidate, job: Job) -> float:
+        key = _key(candidate, job, machine)
+        known = _read(cache)
+        if key in known:
+            return known[key]
+        seconds = on_grid(speed(candidate, job))
+        if cache is not None:
+            _write(cache, {**_read(cache), key: seconds})
+        return seconds
+
+    return ask
+
+
+def on_grid(seconds: float) -> float:
+    """Round up to the next power of 1.05, so that small noise changes nothing.
+
+    Example:
+        >>> on_grid(0.1) == on_grid(0.0985)
+        True
+    """
+    step = math.ceil(math.log(max(seconds, 1e-6)) / math.log(_GRID) - 1e-9)
+    return float(f"{_GRID**step:.6g}")
+
+
+def cost(candidate: Candidate, shape: tuple[int, ...], n_outputs: int) -> Cost:
+    """Parameters and activations of a network, without computing anything.
+
+    Args:
+        candidate: Model and arguments.
+        shape: ``(C, *size)``.
+        n_outputs: Logits.
+
+    Returns:
+        Counts from a run on torch's meta device; for a model that cannot run there, a
+        rough figure from its parameters.
+    """
+    import torch
+
+    from scanwright.models import build
+
+    counted = 0
+
+    def count(_: Any, __: Any, output: Any) -> None:
+        nonlocal counted
+        if isinstance(output, torch.Tensor):
+            counted += output[0].numel()
+
+    arguments: dict[str, Any] = dict(candidate.arguments)
+    try:
+        with torch.device("meta"), torch.no_grad():
+            model = build(
+                candidate.model, dimension=len(shape) - 1, in_channels=shape[0], n_outputs=n_outputs, **arguments
+            )
+            leaves = [m for m in model.modules() if not list(m.children())]
+            for leaf in leaves:
+                leaf.register_forward_hook(count)
+            model.train()(torch.empty((2, *shape)))
+        return Cost(sum(p.numel() for p in model.parameters()), counted)
+    except PlanError:
+        raise
+    except (RuntimeError, NotImplementedError, TypeError, ValueError):
+        model = build(candidate.model, dimension=len(shape) - 1, in_channels=shape[0], n_outputs=n_outputs, **arguments)
+        return Cost(sum(p.numel() for p in model.parameters()), 128 * math.prod(shape[1:]))
+
+
+def _measure(candidate: Candidate, job: Job, limit_s: float) -> float:
+    import torch
+
+    from scanwright.models import build
+
+    arguments: dict[str, Any] = dict(candidate.arguments)
+    dimension = len(job.shape) - 1
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model: torch.nn.Module = build(
+            candidate.model, dimension=dimension, in_channels=job.shape[0], n_outputs=job.n_outputs, **arguments
+        )
+        images = torch.randn(candidate.batch_size, *job.shape)
+    layout = torch.channels_last if dimension == 2 else torch.channels_last_3d
+    if job.channels_last:
+        model, images = model.to(memory_format=layout), images.contiguous(memory_format=layout)  # type: ignore[call-overload]
+    model, images = model.to(job.device).train(), images.to(job.device)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
+    kinds = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+    wait: Callable[[], object] = torch.cuda.synchronize if job.device == "cuda" else _nothing
+
+    def step() -> float:
+        wait()
+        began = perf_counter()
+        mixed = torch.autocast(job.device, dtype=kinds[job.precision]) if job.precision in kinds else nullcontext()
+        with mixed:
+            loss = model(images).float().square().mean()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        wait()
+        return perf_counter() - began
+
+    first = step()  # memory is taken and kernels are chosen here
+    times = [step()]
+    began = perf_counter()
+    while len(times) < 10 and perf_counter() - began + min(*times, first) < limit_s:
+        times.append(step())
+    return min(times) * AUGMENTATION
+
+
+def _nothing() -> None:
+    """Wait for nothing."""
+
+
+def _key(candidate: Candidate, job: Job, machine: Machine) -> str:
+    device = next((d.name for d in machine.devices if d.kind == job.device), job.device)
+    facts = {
+        "device": device,
+        "cores": machine.cores,
+        "system": machine.system,
+        "torch": machine.torch,
+        "model": candidate.model,
+        "arguments": candidate.arguments,
+        "batch": candidate.batch_size,
+        "job": asdict(job),
+        "version": 1,
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def _read(cache: Path | None) -> dict[str, float]:
+    if cache is None:
+        return {}
+    try:
+        known = json.loads((cache / "speed.json").read_text(encoding="utf-8"))
+        return {str(k): float(v) for k, v in known.items() if float(v) > 0}
+    except (OSError, ValueError, AttributeError, TypeError):
+        return {}
+
+
+def _write(cache: Path, known: dict[str, float]) -> None:
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=cache, suffix=".tmp")
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump(known, file, indent=0, sort_keys=True)
+        Path(name).replace(cache / "speed.json")
+    except OSError:
+        return

@@ -233,7 +233,7 @@ def _npz(path: Path, member: str | None) -> NDArray[Any]:
 def _read_into(file: Any, array: NDArray[Any]) -> int:
     if array.size == 0:
         return 0
-    flat = memoryview(array.reshape(-1, order="A").view(np.uint8))
+    flat = memoryview(array.reshape(-1, order="A").view(np.uint8))  # type: ignore[arg-type]
     done = 0
     while done < len(flat):
         block = file.read(min(1 << 22, len(flat) - done))

@@ -144,14 +144,18 @@ def _check_alike(frames: Sequence[Frame], orientation: NDArray[np.float64]) -> N
             "Leave localizers out, or put each direction into a folder of its own.",
         )
     for frame in frames:
-        if (frame.spacing is None) != (frames[0].spacing is None) or (
-            frame.spacing and not np.allclose(frame.spacing, frames[0].spacing, rtol=1e-4)
-        ):
+        if not _same_spacing(frame.spacing, frames[0].spacing):
             raise GeometryError(
                 f"{frames[0].file.name} and {frame.file.name} have different pixel spacings.",
                 "The slices of a volume have one pixel spacing.",
                 "Put each spacing into a folder of its own.",
             )
+
+
+def _same_spacing(a: tuple[float, float] | None, b: tuple[float, float] | None) -> bool:
+    if a is None or b is None:
+        return a is b
+    return bool(np.allclose(a, b, rtol=1e-4))
 
 
 def _sorted(frames: Sequence[Frame], along: NDArray[np.float64]) -> NDArray[np.intp]:

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.pixels import apply_color_lut, convert_color_space, get_decoder
+from pydicom.uid import UID
 
 from scanwright.core.errors import FormatError
 from scanwright.io.dicom_frames import n_frames
@@ -168,7 +169,7 @@ def _read_direct(path: Path, offset: int, layout: Layout, out: NDArray[Any]) -> 
         if min(length, have) < need:
             raise truncated(path, "DICOM", min(length, have), need)
         file.seek(start)
-        flat = memoryview(out.reshape(-1).view(np.uint8))
+        flat = memoryview(out.reshape(-1).view(np.uint8))  # type: ignore[arg-type]
         done = 0
         while done < need:
             got = file.readinto(flat[done:need])
@@ -208,10 +209,8 @@ def _decoded(dataset: Dataset, layout: Layout) -> Iterator[NDArray[Any]]:
     decoder = get_decoder(syntax)
     meta = getattr(dataset, "file_meta", None)
     if meta is None or "TransferSyntaxUID" not in meta or layout.syntax == _INFLATED:
-        from pydicom.dataset import FileMetaDataset
-
         dataset.file_meta = FileMetaDataset()
-        dataset.file_meta.TransferSyntaxUID = syntax
+        dataset.file_meta.TransferSyntaxUID = UID(syntax)
     for frame, about in decoder.iter_array(dataset, raw=False):
         photometric = str(about.get("photometric_interpretation", layout.photometric)).upper()
         if layout.photometric == "PALETTE COLOR":

@@ -140,8 +140,8 @@ def _grey(
     meaning = unit(dataset, has_rescale=has_rescale)
     header = facts(dataset)
     shown = _window(dataset)
-    slopes = np.array([frames[n].slope for n in order.reshape(-1)])
-    intercepts = np.array([frames[n].intercept for n in order.reshape(-1)])
+    slopes = np.array([frames[int(n)].slope for n in order.reshape(-1)])
+    intercepts = np.array([frames[int(n)].intercept for n in order.reshape(-1)])
     turned = layout.photometric == "MONOCHROME1" and meaning == "1" and values.dtype.kind in "iu"
     if turned:
         span = _invert(values, layout)

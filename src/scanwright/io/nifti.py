@@ -167,14 +167,13 @@ def _scaled(path: Path, image: Any) -> NDArray[Any]:
 
 
 def _channels(path: Path, values: NDArray[Any]) -> tuple[NDArray[Any], str]:
-    if values.dtype.names:  # RGB24 and RGBA32
-        values = np.stack([values[n] for n in values.dtype.names[:3]], axis=0)
-        values = values.reshape(*values.shape[:4]) if values.ndim > 4 else values
-        return values.reshape(3, *(list(values.shape[1:]) + [1, 1])[:3]), "rgb"
-    shape = values.shape + (1,) * (3 - values.ndim)
-    while len(shape) > 3 and shape[-1] == 1:
-        shape = shape[:-1]
-    values = values.reshape(shape, order="A" if values.flags.c_contiguous or values.flags.f_contiguous else "K")
+    while values.ndim > 3 and values.shape[-1] == 1:
+        values = values[..., 0]
+    while values.ndim < 3:
+        values = values[..., None]
+    shape = values.shape
+    if values.dtype.names and values.ndim == 3:  # RGB24 and RGBA32
+        return np.stack([values[n] for n in values.dtype.names[:3]], axis=0), "rgb"
     if len(shape) == 3:
         return values[None], "channel"
     if len(shape) == 4:

@@ -81,8 +81,8 @@ def _dicom(path: Path, kind: str) -> Probe:
     dataset = header.open_dicom(path)
     rows, columns = header.number(dataset, "Rows"), header.number(dataset, "Columns")
     frames = int(header.number(dataset, "NumberOfFrames") or 1)
-    has_pixels = (
-        (bool(rows and columns) and dataset.pixel_offset != -1) or header.transfer_syntax(dataset).endswith(".99")
+    has_pixels = (bool(rows and columns) and dataset.pixel_offset != -1) or header.transfer_syntax(dataset).endswith(
+        ".99"
     )
     shape = (int(rows or 0), int(columns or 0))
     bits, signed = int(header.number(dataset, "BitsAllocated") or 8), header.number(dataset, "PixelRepresentation") == 1

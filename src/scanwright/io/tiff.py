@@ -57,9 +57,10 @@ def tiff_planes(path: Path) -> tuple[NDArray[Any], bool]:
 
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     with tifffile.TiffFile(path) as tif:
-        pages = [p for p in tif.pages if not (p.is_reduced or p.is_mask)] if len(tif.pages) > 1 else list(tif.pages)
+        every: list[Any] = list(tif.pages)
+        pages = [p for p in every if not (p.is_reduced or p.is_mask)] if len(every) > 1 else every
         series = tif.series[0]
-        pages = pages or list(tif.pages)
+        pages = pages or every
         whole = len(series.shape) > 2 and len(tif.series) == 1 and series.levels[0] is series
         if not whole and len({(p.shape, p.dtype) for p in pages}) > 1:
             raise FormatError(
@@ -176,7 +177,8 @@ def tiff_size(path: Path) -> tuple[tuple[int, ...], str, int]:
 
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     with tifffile.TiffFile(path) as tif:
-        page, n_pages = tif.pages[0], len(tif.pages)
+        page: Any = tif.pages[0]
+        n_pages = len(tif.pages)
         shape: tuple[int, ...] = (int(page.imagelength), int(page.imagewidth))
         colour = page.photometric in (2, 3, 6)
         return (*shape, n_pages) if n_pages > 1 else shape, str(page.dtype), 3 if colour else 1

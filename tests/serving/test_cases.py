@@ -256,3 +256,22 @@ def test_a_series_reaches_the_model_as_one_volume(
     heat = nibabel.Nifti1Image.from_bytes(client.get(link).content)
     assert heat.shape == (4, 4, 5)
     assert np.allclose(heat.get_fdata(), 0.5)
+
+
+@pytest.mark.parametrize(
+    ("shape", "volumes", "names"),
+    [
+        ((8, 9), False, ["x.npy"]),
+        ((2, 8, 9), False, ["x.npy[0]", "x.npy[1]"]),
+        ((8, 9, 3), False, ["x.npy"]),
+        ((2, 8, 9, 3), False, ["x.npy[0]", "x.npy[1]"]),
+        ((8, 9, 10), True, ["x.npy"]),
+        ((2, 8, 9, 10), True, ["x.npy[0]", "x.npy[1]"]),
+        ((3, 8, 9, 10), True, ["x.npy"]),
+    ],
+)
+def test_an_array_of_many_images_is_a_case_a_row(
+    folder: Path, make: Any, shape: tuple[int, ...], volumes: bool, names: list[str]
+) -> None:
+    uploads = put(folder, ("x.npy", make["npy"](np.zeros(shape, np.float32))))
+    assert [p.name for p in sort_files(uploads, folder, Limits(), volumes=volumes).pieces] == names

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import numpy as np
+
 from scanwright.serving.archive import is_zip, unpack
 from scanwright.serving.kinds import KINDS, check_voxels, dicom_header, recognise
 from scanwright.serving.limits import Limits
@@ -24,7 +26,7 @@ class Piece:
 
     Args:
         name: As it is shown to the sender.
-        path: A file, or a folder that holds one series.
+        path: A file, a row of an array (``x.npy[3]``), or a folder that holds one series.
         kind: A key of ``kinds.KINDS``.
         files: Stored path of each file to what the sender called it.
     """
@@ -120,13 +122,27 @@ def _place(
     except Exception as error:  # noqa: BLE001 - one bad file must not cost the others their answer
         done.refused.append((upload.name, refusal_of(error, about=upload.name)))
         return
-    done.pieces.append(_single(upload, next(k for k, v in KINDS.items() if v is kind)))
+    piece = _single(upload, next(k for k, v in KINDS.items() if v is kind))
+    done.pieces.extend(_rows(piece, volumes) if piece.kind == "npy" else [piece])
 
 
 def _single(upload: Upload, kind: str) -> Piece:
     path = upload.path.with_name(upload.path.name + KINDS[kind].suffix)
     upload.path.rename(path)
     return Piece(upload.name, path, kind, {path: upload.name})
+
+
+def _rows(piece: Piece, volumes: bool) -> list[Piece]:
+    """An array of many images as one case a row; an array that is one image as it is."""
+    shape = np.load(piece.path, mmap_mode="r", allow_pickle=False).shape
+    colour = (1, 3, 4)
+    many = len(shape) == 5 if volumes else len(shape) == 4
+    if len(shape) == (4 if volumes else 3):
+        many = shape[-1] not in colour and shape[0] not in (colour if volumes else (1,))
+    if not many:
+        return [piece]
+    path, name = piece.path, piece.name
+    return [Piece(f"{name}[{n}]", path.with_name(f"{path.name}[{n}]"), "npy", piece.files) for n in range(shape[0])]
 
 
 def _close(found: _Series, folder: Path, done: Sorted, limits: Limits) -> None:

@@ -17,7 +17,7 @@ Source:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -237,7 +237,7 @@ class Ellipsoid:
         return self.centre[1] - half, self.centre[1] + half
 
 
-def union_length(intervals: Iterable[Interval], within: Interval) -> Array:
+def union_length(intervals: Sequence[Interval], within: Interval) -> Array:
     """Length of the union of intervals, inside another interval.
 
     Args:
@@ -247,16 +247,26 @@ def union_length(intervals: Iterable[Interval], within: Interval) -> Array:
     Returns:
         Length in mm, the shape of the surfaces.
     """
-    low = np.stack([np.clip(a, within[0], np.maximum(within[0], within[1])) for a, _ in intervals])
-    high = np.stack([np.clip(b, within[0], np.maximum(within[0], within[1])) for _, b in intervals])
-    high = np.maximum(high, low)
+    ceiling = np.maximum(within[0], within[1])
+    low = np.clip(np.stack([a for a, _ in intervals], dtype=np.float32), within[0], ceiling, dtype=np.float32)
+    high = np.clip(np.stack([b for _, b in intervals], dtype=np.float32), low, ceiling, dtype=np.float32)
     order = np.argsort(low, axis=0)
     low, high = np.take_along_axis(low, order, axis=0), np.take_along_axis(high, order, axis=0)
-    reach = np.maximum.accumulate(high, axis=0)
-    total = reach[0] - low[0]
+    reach = high[0].copy()
+    total = reach - low[0]
     for n in range(1, low.shape[0]):
-        total = total + np.maximum(reach[n] - np.maximum(low[n], reach[n - 1]), 0)
-    return np.asarray(total)
+        total += np.maximum(high[n] - np.maximum(low[n], reach), 0)
+        np.maximum(reach, high[n], out=reach)
+    return np.asarray(total, dtype=np.float64)
+
+
+def _arm(x: Array, z: Array, radius: float) -> Array:
+    """Half thickness of the upper arms, held a little away from the chest."""
+    start, along = np.array([188.0, 76.0]), np.array([58.0, -128.0])
+    dx, dz = np.abs(x) - start[0], z - start[1]
+    t = np.clip((dx * along[0] + dz * along[1]) / float(along @ along), 0, 2)
+    distance = (dx - t * along[0]) ** 2 + (dz - t * along[1]) ** 2
+    return np.asarray(np.sqrt(np.maximum(radius**2 - distance, 0)))
 
 
 @dataclass(frozen=True)
@@ -288,8 +298,8 @@ class Anatomy:
         """Millimetres ``(..., 3)`` of the patient to template millimetres."""
         return np.asarray(position, dtype=float) / np.asarray(self.scale)
 
-    def body(self, x: Array, z: Array, *, fat: bool) -> Interval:
-        """Trunk, shoulders and neck: the skin (``fat``) or what lies under its fat."""
+    def body(self, x: Array, z: Array, *, fat: bool, arms: bool = True) -> Interval:
+        """Trunk, shoulders, neck and arms: the skin (``fat``) or what lies under its fat."""
         grow = self.fat_mm if fat else 0.0
         width = profile("body", z) + grow * 1.1
         across = np.minimum(np.abs(x) / width, 1.0)
@@ -302,7 +312,10 @@ class Anatomy:
         half = (profile("body_front", z) - profile("body_back", z)) / 2
         side = np.clip((across - 0.62) / 0.38, 0, 1) * np.clip((z - 20) / 60, 0, 1)
         half = half * (1 - 0.25 * side) + grow * (1.15 if fat else 0)
-        return middle - half * bulge, middle + half * bulge
+        half = half * bulge
+        if arms:
+            half = np.maximum(half, _arm(x, z, 36 + 0.8 * grow))
+        return middle - half, middle + half
 
     def breasts(self, x: Array, z: Array) -> Array:
         """Thickness that the breasts add in front, in template mm."""
@@ -311,9 +324,9 @@ class Anatomy:
         total = np.zeros(np.broadcast(x, z).shape)
         for side in (1, -1):
             dx = (x - side * (72 + self.fat_mm * 0.4)) / (self.breast * 1.12)
-            drop = z - (-62 - self.breast * 0.25)
+            drop = z - (-50 - self.breast * 0.25)
             dz = drop / np.where(drop > 0, self.breast * 1.65, self.breast * 0.82)
-            total = total + 0.62 * self.breast * np.maximum(1 - dx * dx - dz * dz, 0) ** 0.62
+            total = total + 0.62 * self.breast * np.maximum(1 - dx * dx - dz * dz, 0) ** 0.5
         return np.asarray(total)
 
     def cavity(self, x: Array, z: Array) -> Interval:
@@ -429,9 +442,11 @@ class Anatomy:
             ``(N,)`` truth values.
         """
         if margin_mm > 0:
-            steps = np.concatenate([np.zeros((1, 3)), np.eye(3), -np.eye(3)]) * margin_mm / np.asarray(self.scale)
-            spread = (position[None] + steps[:, None]).reshape(-1, 3)
-            return np.asarray(self.in_lung(spread).reshape(len(steps), -1).all(axis=0))
+            found = self.in_lung(position)
+            steps = np.concatenate([np.eye(3), -np.eye(3)]) * margin_mm / np.asarray(self.scale)
+            spread = (position[found][None] + steps[:, None]).reshape(-1, 3)
+            found[found] = self.in_lung(spread).reshape(len(steps), -1).all(axis=0)
+            return found
         x, y, z = position.T
         low, high = self.cavity(x, z)
         inside = (y > low) & (y < high)

@@ -88,8 +88,7 @@ def tube(curve: Array, radii: Array, *, towards: Array, step_mm: float) -> tuple
     Args:
         curve: ``(N, 3)`` centre line in mm.
         radii: ``(2,)`` or ``(N, 2)`` half axes along the normal and the binormal, in mm.
-        towards: Direction of the normal, ``(3,)`` or a function of the points is not needed:
-            ``(M, 3)`` arrays are taken through :func:`frame`.
+        towards: Direction of the normal, ``(3,)``, or one for each of M places, ``(M, 3)``.
         step_mm: Distance between points.
 
     Returns:
@@ -115,10 +114,10 @@ def tube(curve: Array, radii: Array, *, towards: Array, step_mm: float) -> tuple
     arc = np.sqrt((a[:, None] * sin) ** 2 + (b[:, None] * cos) ** 2) * 2 * np.pi / n_around
     rings = max(int(np.ceil(float(min(a.max(), b.max())) / (1.4 * step_mm))), 2)
     radius = np.sqrt((np.arange(rings) + 0.5) / rings)
-    turn = angle[:: 2 if n_around > 8 else 1]
-    twist = 2.4 * np.arange(len(points))[:, None]  # the golden angle: strands would draw stripes
-    phase = np.tile(turn, rings)[None, :] + twist
+    turn = angle[:: 2 if n_around > 16 else 1]
     far = np.repeat(radius, turn.size)[None, :]
+    twist = np.random.default_rng(0).uniform(0, 6.28, (len(points), far.shape[1]))  # even strands would draw stripes
+    phase = np.tile(turn, rings)[None, :] + twist
     u, v = a[:, None] * far * np.cos(phase), b[:, None] * far * np.sin(phase)
     core = points[:, None] + normal[:, None] * u[..., None] + binormal[:, None] * v[..., None]
     n_core = far.size

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -99,7 +101,7 @@ def render_ct(
     canvas.paint_organs()
     for cloud in structures(patient, step_mm=0.75 * min(step)):
         if cloud.label not in ("nodule", "granuloma"):
-            canvas.paint_cloud(cloud)
+            canvas.paint_cloud(_arms_up(cloud, patient))
     for label, lumps in (("granuloma", patient.granulomas), ("nodule", patient.nodules)):
         for lump in lumps:
             canvas.paint_lump(lump, label)
@@ -157,11 +159,11 @@ class _Canvas:
     def paint_organs(self) -> None:
         """Skin, fat, muscle, lungs, mediastinum, heart, vessels, liver and stomach gas."""
         anatomy, x, z = self.anatomy, self.x, self.z
-        skin = anatomy.body(x, z, fat=True)
+        skin = anatomy.body(x, z, fat=True, arms=False)
         breast = anatomy.breasts(x, z)
         self.fill((skin[0], skin[1] + breast * (skin[1] > skin[0])), -95.0)
         self.fill((skin[1] + 0.35 * breast - 2, skin[1] + 0.62 * breast - 2), 20.0)
-        self.fill(anatomy.body(x, z, fat=False), 48.0)
+        self.fill(anatomy.body(x, z, fat=False, arms=False), 48.0)
         box, part = self.share(anatomy.cavity(x, z))
         clip = np.zeros(self.grid.shape, dtype=np.float32)
         clip[box] = part
@@ -220,6 +222,14 @@ class _Canvas:
         share = np.clip(depth / edge + 0.5, 0, 1).astype(np.float32)
         self.hu[box] += share * (lump.hu - self.hu[box])
         self.labels[box][depth > 0] = LABELS[label]
+
+
+def _arms_up(cloud: Cloud, patient: ChestPatient) -> Cloud:
+    """A CT is taken with raised arms: the shafts leave the picture."""
+    if cloud.label != "humerus":
+        return cloud
+    keep = cloud.points[:, 2] > 80 * patient.anatomy.scale[2]
+    return replace(cloud, points=cloud.points[keep], volume_mm3=cloud.volume_mm3[keep])
 
 
 def _acquire(hu: NDArray[np.float32], unit: Scanner, grid: Grid, patient: ChestPatient) -> NDArray[np.float32]:

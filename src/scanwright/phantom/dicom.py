@@ -20,10 +20,10 @@ from scanwright.phantom.xray import MAGNIFICATION, MAX_VALUE
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
+    from pydicom.uid import UID
 
 _NAMESPACE = uuid.UUID("5ca2f1e6-0a53-5b0e-9c0b-2d1f6f0a7c25")
 _CR, _DX, _CT = "1.2.840.10008.5.1.4.1.1.1", "1.2.840.10008.5.1.4.1.1.1.1", "1.2.840.10008.5.1.4.1.1.2"
-_EXPLICIT, _RLE = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.5"
 CT_INTERCEPT = -1024
 
 
@@ -50,7 +50,7 @@ class Order:
     number: int = 1
 
 
-def uid(*parts: object) -> str:
+def uid(*parts: object) -> UID:
     """A UID that depends on nothing but its parts.
 
     Args:
@@ -59,7 +59,9 @@ def uid(*parts: object) -> str:
     Returns:
         ``2.25.`` and a decimal UUID, at most 44 characters.
     """
-    return f"2.25.{uuid.uuid5(_NAMESPACE, '/'.join(map(str, parts))).int}"
+    from pydicom.uid import UID
+
+    return UID(f"2.25.{uuid.uuid5(_NAMESPACE, '/'.join(map(str, parts))).int}")
 
 
 def xray_dataset(volume: Volume, patient: ChestPatient, order: Order) -> Dataset:
@@ -183,6 +185,7 @@ def encode(data: Dataset, *, compress: bool = False) -> bytes:
 def _common(patient: ChestPatient, order: Order, sop_class: str, modality: str, *, instance: int = 1) -> Dataset:
     """Patient, study, series, equipment and SOP common modules."""
     from pydicom.dataset import Dataset, FileMetaDataset
+    from pydicom.uid import UID, ExplicitVRLittleEndian
 
     data = Dataset()
     data.SpecificCharacterSet = "ISO_IR 192"
@@ -206,8 +209,8 @@ def _common(patient: ChestPatient, order: Order, sop_class: str, modality: str, 
     data.StudyInstanceUID, data.SeriesInstanceUID = uid(order.name, "study"), uid(order.name, order.number, "series")
     data.StudyID, data.SeriesNumber, data.InstanceNumber = order.accession[-4:], str(order.number), str(instance)
     data.file_meta = FileMetaDataset()
-    data.file_meta.TransferSyntaxUID = _EXPLICIT
-    data.file_meta.MediaStorageSOPClassUID = sop_class
+    data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    data.file_meta.MediaStorageSOPClassUID = UID(sop_class)
     data.file_meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID
     data.file_meta.ImplementationClassUID = uid("scanwright", "phantom")
     data.file_meta.ImplementationVersionName = "SCANWRIGHT"

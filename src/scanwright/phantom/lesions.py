@@ -57,7 +57,11 @@ def lesion_cloud(nodule: Nodule, label: str, *, step_mm: float = 1.0) -> Cloud:
     n = int(np.ceil(reach / step))
     line = np.arange(-n, n + 1) * step
     box = np.stack(np.meshgrid(line, line, line, indexing="ij"), axis=-1).reshape(-1, 3)
-    box = box[np.linalg.norm(box, axis=1) < reach] + np.asarray(nodule.centre)
+    box = box[np.linalg.norm(box, axis=1) < reach]
+    box += (
+        np.random.default_rng((nodule.seed, 6)).uniform(-0.5, 0.5, box.shape) * step
+    )  # an even lattice would draw a pattern
+    box += np.asarray(nodule.centre)
     share = np.clip(inside(nodule, box) / step + 0.5, 0, 1)
     keep = share > 0
     return Cloud(box[keep], share[keep] * step**3, nodule.hu, label, "lung")

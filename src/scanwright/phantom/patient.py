@@ -26,7 +26,7 @@ class Scanner:
         blur_mm: Standard deviation of the detector's blur.
         sharpen: Strength of the unsharp mask.
         latitude: 0 .. 1, share of the wide shadows that the display processing takes away.
-        scatter: Scattered to primary radiation behind soft tissue, after the grid.
+        scatter: Haze behind the grid, as a share of the blurred primary image.
         photometric: ``"MONOCHROME2"`` or ``"MONOCHROME1"``.
         pixels: Rows and columns of the usual matrix, in this project's small format.
         naming: Pattern of its file names, with ``{n}``.
@@ -40,7 +40,7 @@ class Scanner:
     blur_mm: float
     sharpen: float
     latitude: float = 0.5
-    scatter: float = 0.35
+    scatter: float = 0.12
     photometric: Literal["MONOCHROME2", "MONOCHROME1"] = "MONOCHROME2"
     pixels: int = 256
     naming: str = "IM{n:04d}.dcm"
@@ -48,16 +48,16 @@ class Scanner:
 
 SCANNERS: dict[str, Scanner] = {
     "Aurelia DR-500": Scanner(
-        "Aurelia Imaging", "DR-500", "DX", 125, 9000, 0.45, 0.9, 0.62, 0.30, naming="DX{n:06d}.dcm"
+        "Aurelia Imaging", "DR-500", "DX", 125, 9000, 0.45, 0.9, 0.72, 0.08, naming="DX{n:06d}.dcm"
     ),
     "Aurelia Mobile": Scanner(
-        "Aurelia Imaging", "Mobile 20", "DX", 100, 4000, 0.60, 0.6, 0.55, 0.55, naming="DX{n:06d}.dcm"
+        "Aurelia Imaging", "Mobile 20", "DX", 100, 4000, 0.60, 0.6, 0.64, 0.16, naming="DX{n:06d}.dcm"
     ),
     "Borealis CR-2": Scanner(
-        "Borealis Medical", "CR-2", "CR", 117, 3200, 0.95, 0.4, 0.42, 0.40, "MONOCHROME1", naming="CR.{n}.dcm"
+        "Borealis Medical", "CR-2", "CR", 117, 3200, 0.95, 0.4, 0.52, 0.12, "MONOCHROME1", naming="CR.{n}.dcm"
     ),
     "Calder Rad One": Scanner(
-        "Calder Systems", "Rad One", "DX", 133, 12000, 0.40, 1.3, 0.70, 0.32, naming="IM-0001-{n:04d}.dcm"
+        "Calder Systems", "Rad One", "DX", 133, 12000, 0.40, 1.3, 0.78, 0.09, naming="IM-0001-{n:04d}.dcm"
     ),
 }
 """X-ray units of the phantom hospital: invented makers, each with its own noise, voltage and sharpness."""
@@ -161,7 +161,7 @@ class ChestPatient:
             dome_mm=26 * (1 - self.inspiration),
             turn=float(np.tan(np.deg2rad(self.rotation_deg))),
             breast=float(np.clip(shape.normal(54, 8) + 0.9 * (self.bmi - 25), 34, 80)) if self.sex == "F" else 0.0,
-            stomach=float(shape.uniform(0.5, 1.2)) if shape.random() < 0.75 else 0.0,
+            stomach=float(shape.uniform(0.35, 1.05)) if shape.random() < 0.75 else 0.0,
         )
 
 

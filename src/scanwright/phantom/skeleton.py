@@ -9,11 +9,14 @@ Source:
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
 from scanwright.phantom.anatomy import Anatomy, profile
-from scanwright.phantom.clouds import Cloud, tube
+from scanwright.phantom.clouds import Cloud, join, tube
 
 Array = NDArray[np.float64]
 
@@ -43,32 +46,48 @@ def skeleton(anatomy: Anatomy, *, mineral: float = 1.0, step_mm: float = 1.2) ->
         Clouds in patient mm with labels ``"rib"``, ``"spine"``, ``"clavicle"``, ``"scapula"``,
         ``"sternum"`` and ``"humerus"``; cores and cortices apart.
     """
-    builder = _Builder(anatomy, mineral, step_mm)
+    scale = np.asarray(anatomy.scale)
+    placed: list[Cloud] = []
+    for cloud in _template(round(step_mm, 3)):
+        points = cloud.points * scale
+        points[:, 0] += anatomy.turn * cloud.points[:, 1] * scale[0]
+        placed.append(
+            replace(cloud, points=points, volume_mm3=cloud.volume_mm3 * float(np.prod(scale)), hu=cloud.hu * mineral)
+        )
+    return placed
+
+
+@lru_cache(maxsize=4)
+def _template(step_mm: float) -> tuple[Cloud, ...]:
+    """Bones in template mm; they differ between patients by size, turn and mineral only."""
+    builder = _Builder(step_mm)
     _spine(builder)
     for side in (1, -1):
-        _ribs(builder, anatomy, side)
+        _ribs(builder, side)
         _clavicle(builder, side)
         _scapula(builder, side)
-        _humerus(builder, side)
+        _arm(builder, side)
     _sternum(builder)
-    return builder.clouds
+    kinds = dict.fromkeys((c.label, c.hu, c.base) for c in builder.clouds)
+    return tuple(join([c for c in builder.clouds if (c.label, c.hu, c.base) == kind]) for kind in kinds)
 
 
 class _Builder:
-    """Collects bones in template mm and hands them out in patient mm."""
+    """Collects bones in template mm."""
 
-    def __init__(self, anatomy: Anatomy, mineral: float, step_mm: float) -> None:
-        self.scale = np.asarray(anatomy.scale)
-        self.turn, self.mineral, self.step = anatomy.turn, mineral, step_mm
+    def __init__(self, step_mm: float) -> None:
+        self.step = step_mm
         self.clouds: list[Cloud] = []
 
-    def add(self, points: Array, volume: Array, hu: float, label: str) -> None:
-        turned = points + np.stack([points[:, 1] * self.turn, 0 * points[:, 0], 0 * points[:, 0]], axis=1)
-        self.clouds.append(Cloud(turned * self.scale, volume * float(np.prod(self.scale)), hu * self.mineral, label))
+    def add(self, points: Array, volume: Array, hu: float, label: str, base: str = "soft") -> None:
+        self.clouds.append(Cloud(points, volume, hu, label, base))
 
-    def bone(self, curve: Array, radii: Array, towards: Array, label: str, cortex_mm: float = 1.1) -> None:
+    def bone(
+        self, curve: Array, radii: Array, towards: Array, label: str, cortex_mm: float | tuple[float, float] = 1.1
+    ) -> None:
         skin, area, core, share = tube(curve, radii, towards=towards, step_mm=self.step)
-        self.add(skin, area * cortex_mm, CORTEX_HU, label)
+        start, end = (cortex_mm, cortex_mm) if isinstance(cortex_mm, int | float) else cortex_mm
+        self.add(skin, area * np.linspace(start, end, len(area)), CORTEX_HU, label)
         self.add(core, share, MARROW_HU, label)
 
 
@@ -142,7 +161,7 @@ def rib_curve(number: int, side: int) -> tuple[Array, Array]:
     z0 = float(vertebra_heights()[number + 1]) + 7
     drop, end = _RIB_DROP[number - 1], _RIB_END[number - 1]
     f = np.linspace(0, end, 160)
-    z = z0 + 5 * np.exp(-(((f - 0.12) / 0.1) ** 2)) - drop * f**1.35
+    z = z0 + 5 * np.exp(-(((f - 0.12) / 0.1) ** 2)) - drop * f**1.6
     angle = -np.pi / 2 + np.pi * f
     wall = profile("wall", np.minimum(z, 128.0)) + 5.0
     front, back = profile("front", np.minimum(z, 124.0)) + 6, profile("back", np.minimum(z, 124.0)) - 6
@@ -159,14 +178,14 @@ def rib_curve(number: int, side: int) -> tuple[Array, Array]:
     return np.stack([side * x, y, z], axis=1), away
 
 
-def _ribs(builder: _Builder, anatomy: Anatomy, side: int) -> None:
+def _ribs(builder: _Builder, side: int) -> None:
     for number in range(1, 13):
         curve, away = rib_curve(number, side)
         height = _RIB_HEIGHT[number - 1]
         f = np.linspace(0, 1, len(curve))
         tall = height * (0.72 + 0.28 * np.clip(f / 0.25, 0, 1)) * (1 + 0.25 * np.clip((f - 0.85) / 0.15, 0, 1))
         radii = np.stack([np.full_like(f, 3.1), tall], axis=1)
-        builder.bone(curve, radii, away, "rib", 1.5)
+        builder.bone(curve, radii, away, "rib", (1.7, 1.0))
 
 
 def _clavicle(builder: _Builder, side: int) -> None:
@@ -201,16 +220,17 @@ def _scapula(builder: _Builder, side: int) -> None:
     )
     for knots, radius in borders:
         builder.bone(_smooth(knots) * mirror, np.array([radius, radius]), up, "scapula", 1.8)
-    socket = np.array([glenoid + (-2, 0, 18), glenoid + (3, 3, 0), glenoid + (-2, 0, -20)])
+    socket = np.array([[154, -42, 106], [159, -39, 88], [154, -42, 68]])
     builder.bone(_smooth(socket) * mirror, np.array([10.0, 5.0]), np.array([0.0, 1, 0]), "scapula", 1.8)
 
 
-def _humerus(builder: _Builder, side: int) -> None:
-    knots = np.array([[170, -30, 115], [176, -28, 97], [184, -26, 74], [190, -25, 52]], dtype=float)
+def _arm(builder: _Builder, side: int) -> None:
+    knots = np.array([[170, -30, 115], [176, -28, 97], [185, -26, 72], [212, -25, 20], [244, -24, -50]], dtype=float)
     curve = _smooth(knots) * (side, 1, 1)
     f = np.linspace(0, 1, len(curve))
-    radius = 12.0 + 10.0 * np.sqrt(np.clip(1 - ((f - 0.3) / 0.36) ** 2, 0, 1)) * np.clip(f / 0.06, 0.3, 1)
-    builder.bone(curve, np.stack([radius, radius], axis=1), np.array([0.0, 1, 0]), "humerus", 1.5)
+    radius = 11.5 + 10.5 * np.sqrt(np.clip(1 - ((f - 0.1) / 0.13) ** 2, 0, 1)) * np.clip(f / 0.03, 0.3, 1)
+    forward = np.array([0.0, 1, 0])
+    builder.bone(curve, np.stack([radius, radius], axis=1), forward, "humerus", 1.5)
 
 
 def _sternum(builder: _Builder) -> None:

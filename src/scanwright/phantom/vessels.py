@@ -10,11 +10,14 @@ Source:
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
 from scanwright.phantom.anatomy import Anatomy
-from scanwright.phantom.clouds import Cloud, resample_curve
+from scanwright.phantom.clouds import Cloud, join, tube
 
 Array = NDArray[np.float64]
 
@@ -22,7 +25,7 @@ _LEVELS = 8
 
 
 def vessel_tree(
-    anatomy: Anatomy, generator: np.random.Generator, *, root_mm: float = 6.2, step_mm: float = 1.2
+    anatomy: Anatomy, generator: np.random.Generator, *, root_mm: float = 5.6, step_mm: float = 1.2
 ) -> Cloud:
     """Arteries and veins of both lungs.
 
@@ -36,7 +39,7 @@ def vessel_tree(
         Cloud in patient mm, label ``"vessel"``, replacing lung.
     """
     points, radii, length = [], [], []
-    terminals = anatomy.lung_points(generator, 4 * 2**_LEVELS * 2, 3.0)
+    terminals = anatomy.lung_points(generator, 6 * 2**_LEVELS, 3.0)
     hila = {1: ((34, -6, 14), (30, 2, 2)), -1: ((-32, -4, 22), (-30, 0, 4))}
     for side, roots in hila.items():
         mine = terminals[np.sign(terminals[:, 0]) == side]
@@ -52,7 +55,7 @@ def vessel_tree(
     centre, radius, piece = np.concatenate(points), np.concatenate(radii), np.concatenate(length)
     centre[:, 0] += centre[:, 1] * anatomy.turn
     keep = anatomy.in_lung(centre)
-    return _thicken(centre[keep], radius[keep], piece[keep], anatomy, generator)
+    return _thicken(centre[keep], radius[keep], piece[keep], generator, (anatomy, step_mm))
 
 
 def _grow(
@@ -95,9 +98,12 @@ def _halve(groups: Array) -> Array:
     return ordered.reshape(groups.shape[0] * 2, -1, 3)
 
 
-def _thicken(centre: Array, radius: Array, piece: Array, anatomy: Anatomy, generator: np.random.Generator) -> Cloud:
+def _thicken(
+    centre: Array, radius: Array, piece: Array, generator: np.random.Generator, place: tuple[Anatomy, float]
+) -> Cloud:
     """Points through the section of each piece, more of them where it is thick."""
-    strands = np.clip(np.ceil(radius**2 * 1.6).astype(int), 2, 40)
+    anatomy, step_mm = place
+    strands = np.clip(np.ceil(3 * (radius / step_mm) ** 2).astype(int), 2, 400)
     which = np.repeat(np.arange(len(centre)), strands)
     direction = generator.normal(size=(len(which), 3))
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
@@ -118,38 +124,25 @@ def airways(anatomy: Anatomy, *, step_mm: float = 1.2) -> Cloud:
     Returns:
         Cloud of air in patient mm, label ``"airway"``, replacing soft tissue.
     """
-    paths = (
-        (np.array([[0, -4, 215], [0, -10, 170], [1, -20, 120], [4, -26, 75], [3, -28, 45]]), 8.6),
-        (np.array([[3, -28, 48], [14, -27, 35], [30, -24, 20], [38, -22, 10]]), 6.6),
-        (np.array([[3, -28, 48], [-10, -27, 36], [-28, -24, 22], [-42, -22, 10]]), 5.8),
-    )
-    points, volume = [], []
-    unit = _sunflower(48)
-    for knots, radius in paths:
-        dense = np.stack(
-            [np.interp(np.linspace(0, 1, 120), np.linspace(0, 1, len(knots)), knots[:, n]) for n in range(3)], axis=1
-        )
-        curve, _ = resample_curve(dense, step_mm)
-        tangent = np.gradient(curve, axis=0)
-        tangent /= np.linalg.norm(tangent, axis=1, keepdims=True)
-        one = np.cross(tangent, (0.0, 1, 0))
-        one /= np.linalg.norm(one, axis=1, keepdims=True)
-        two = np.cross(tangent, one)
-        twist = 1.7 * np.arange(len(curve))[:, None]  # straight strands would draw stripes
-        u = unit[:, 0] * np.cos(twist) - unit[:, 1] * np.sin(twist)
-        v = unit[:, 0] * np.sin(twist) + unit[:, 1] * np.cos(twist)
-        spread = curve[:, None] + radius * (one[:, None] * u[..., None] + two[:, None] * v[..., None])
-        length = np.linalg.norm(np.diff(curve, axis=0), axis=1).mean()
-        points.append(spread.reshape(-1, 3))
-        volume.append(np.full(spread.shape[0] * len(unit), np.pi * radius**2 * length / len(unit)))
-    where = np.concatenate(points)
-    where[:, 0] += where[:, 1] * anatomy.turn
+    template = _airway_template(round(step_mm, 3))
     scale = np.asarray(anatomy.scale)
-    return Cloud(where * scale, np.concatenate(volume) * float(np.prod(scale)), -1000.0, "airway")
+    points = template.points * scale
+    points[:, 0] += anatomy.turn * template.points[:, 1] * scale[0]
+    return replace(template, points=points, volume_mm3=template.volume_mm3 * float(np.prod(scale)))
 
 
-def _sunflower(n: int) -> Array:
-    """Even points in the unit disc."""
-    k = np.arange(n) + 0.5
-    angle = k * np.pi * (3 - np.sqrt(5))
-    return np.asarray(np.stack([np.sqrt(k / n) * np.cos(angle), np.sqrt(k / n) * np.sin(angle)], axis=1))
+@lru_cache(maxsize=4)
+def _airway_template(step_mm: float) -> Cloud:
+    paths = (
+        ([[0, 6, 230], [0, -2, 170], [1, -16, 120], [4, -24, 75], [3, -28, 45]], 9.6),
+        ([[3, -28, 48], [14, -27, 35], [30, -24, 20], [38, -22, 10]], 6.6),
+        ([[3, -28, 48], [-10, -27, 36], [-28, -24, 22], [-42, -22, 10]], 5.8),
+    )
+    found = []
+    for knots, radius in paths:
+        curve = np.array(knots, dtype=float)
+        _, _, core, share = tube(
+            curve, np.array([radius, radius]), towards=np.array([0.0, 1, 0]), step_mm=0.55 * step_mm
+        )
+        found.append(Cloud(core, share, -1000.0, "airway"))
+    return join(found)

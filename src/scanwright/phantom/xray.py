@@ -29,7 +29,7 @@ FIELD_MM = 392.0
 MAGNIFICATION = 1.06
 MAX_VALUE = 4095
 
-_SOFT_HU, _FAT_HU, _BREAST_HU, _AIR_HU = 45.0, -100.0, -45.0, -1000.0
+_SOFT_HU, _FAT_HU, _BREAST_HU = 45.0, -100.0, -45.0
 _ENERGY_KEV = (40.0, 50.0, 60.0, 70.0, 80.0, 100.0)
 _WATER_PER_MM = (0.02683, 0.02269, 0.02059, 0.01929, 0.01837, 0.01707)
 
@@ -75,7 +75,7 @@ def project(volume: Volume, kvp: float = 120.0) -> NDArray[np.float64]:
             "A projection needs CT numbers.",
             "Read a CT series, or set unit='HU'.",
         )
-    axis = [n for n, letter in enumerate(volume.grid.orientation) if letter in "AP"][0]
+    axis = next(n for n, letter in enumerate(volume.grid.orientation) if letter in "AP")
     return np.asarray(attenuation_per_mm(volume.array[0], kvp).sum(axis=axis) * volume.grid.spacing[axis])
 
 
@@ -115,9 +115,9 @@ def line_integrals(patient: ChestPatient, grid: Grid, kvp: float = 120.0) -> NDA
     paths = organ_paths(patient, grid)
     total = sum(mu[name] * paths[name] for name in ("soft", "fat", "breast", "lung"))
     total = total - paths["gas"] * (mu["soft"] - float(attenuation_per_mm(-1000.0, kvp)))
-    for cloud in structures(patient, step_mm=max(grid.spacing[0] * 0.9, 0.6)):
-        added = float(attenuation_per_mm(cloud.hu, kvp)) - mu[cloud.base]
-        total = total + added * shadow(cloud, grid)
+    clouds = structures(patient, step_mm=max(grid.spacing[0], 0.7))
+    extra = [c.volume_mm3 * (float(attenuation_per_mm(c.hu, kvp)) - mu[c.base]) for c in clouds]
+    total = total + _drop(np.concatenate([c.points for c in clouds]), np.concatenate(extra), grid)
     total = total * _lung_texture(patient, paths["lung"], grid)
     return np.asarray(np.maximum(total, 0))
 
@@ -147,9 +147,18 @@ def organ_paths(patient: ChestPatient, grid: Grid) -> dict[str, NDArray[np.float
     skin, inner, cavity = anatomy.body(x, z, fat=True), anatomy.body(x, z, fat=False), anatomy.cavity(x, z)
     organs = [i for group in anatomy.organs(x, z).values() for i in group]
     column = anatomy.mediastinum(x, z)
-    solid = union_length(organs, cavity)
-    filled = union_length([*organs, column], cavity)
     chord = _length(cavity)
+    solid, filled = np.zeros_like(chord), np.zeros_like(chord)
+    here = chord > 0
+
+    def at(interval: Interval) -> Interval:
+        return np.broadcast_to(interval[0], chord.shape)[here], np.broadcast_to(interval[1], chord.shape)[here]
+
+    touched = [back < front for back, front in (*organs, column)]
+    here &= np.logical_or.reduce([np.broadcast_to(t, chord.shape) for t in touched])
+    inner_organs = [at(i) for i in organs]
+    solid[here] = union_length(inner_organs, at(cavity))
+    filled[here] = union_length([*inner_organs, at(column)], at(cavity))
     whole = np.maximum(_length(inner), chord + 14 * (chord > 0))
     breast = anatomy.breasts(x, z)
     gas = _length(anatomy.gas(x, z))
@@ -179,8 +188,8 @@ def structures(patient: ChestPatient, *, step_mm: float) -> list[Cloud]:
         airways(anatomy, step_mm=step_mm),
     ]
     clouds += skeleton(anatomy, mineral=mineral, step_mm=step_mm)
-    clouds += [lesion_cloud(n, "granuloma") for n in patient.granulomas]
-    clouds += [lesion_cloud(n, "nodule") for n in patient.nodules]
+    clouds += [lesion_cloud(n, "granuloma", step_mm=min(step_mm, 1.2)) for n in patient.granulomas]
+    clouds += [lesion_cloud(n, "nodule", step_mm=min(step_mm, 1.2)) for n in patient.nodules]
     return clouds
 
 
@@ -194,10 +203,13 @@ def shadow(cloud: Cloud, grid: Grid) -> NDArray[np.float64]:
     Returns:
         ``(rows, columns)`` mm.
     """
+    return _drop(cloud.points, cloud.volume_mm3, grid)
+
+
+def _drop(points: Array, weights: Array, grid: Grid) -> Array:
     step = grid.spacing[0]
-    place = cloud.points[:, [2, 0]]
     origin = np.array([grid.affine[2, 3], grid.affine[0, 3]])
-    return splat(place, cloud.volume_mm3, origin, np.array([-step, -step]), grid.shape[:2]) / step**2
+    return splat(points[:, [2, 0]], weights, origin, np.array([-step, -step]), grid.shape[:2]) / step**2
 
 
 def render_xray(
@@ -292,7 +304,7 @@ def develop(signal: Array, unit: Scanner, step_mm: float) -> Array:
     even = even + unit.sharpen * (even - gaussian_filter(even, 3.0 / step_mm))
     inside = even[body] if body.any() else even
     low, high = np.percentile(inside, (4, 98.5))
-    centre, width = low + 0.52 * (high - low), max((high - low) / 4.0, 1e-3)
+    centre, width = low + 0.51 * (high - low), max((high - low) / 3.4, 1e-3)
     return np.asarray(1 / (1 + np.exp(-np.clip((even - centre) / width, -30, 30))))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
 import sys
@@ -68,20 +67,24 @@ def test_results_expire_and_are_bounded(tmp_path: Path) -> None:
     assert results.find(keys[2]) is not None
     now[0] = 11
     assert results.find(keys[2]) is None
-    assert not list(results.folder.iterdir())
+    assert [p.name for p in results.folder.iterdir()] == ["lock"]
     assert results.folder.stat().st_mode & 0o077 == 0
     results.close()
     assert not results.folder.exists()
 
 
 def test_what_a_killed_service_left_is_swept(tmp_path: Path) -> None:
-    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
-        gone.wait()
-    (tmp_path / f"scanwright-serve-{gone.pid}-abc").mkdir()
-    (tmp_path / f"scanwright-serve-{os.getpid()}-abc").mkdir()
+    code = "import os, sys; from pathlib import Path; from scanwright.serving.results import Results\n"
+    code += (
+        f"r = Results(Path({str(tmp_path)!r}), keep_s=9, keep_bytes=9); r.keep('.png', lambda p: p.touch()); os.abort()"
+    )
+    subprocess.run([sys.executable, "-c", code], check=False, stderr=subprocess.DEVNULL)
+    living = Results(tmp_path / "other", keep_s=9, keep_bytes=9)
+    living.folder.rename(tmp_path / living.folder.name)
     (tmp_path / "scanwright-serve-notes").mkdir()
+    assert len(list(tmp_path.glob("scanwright-serve-*"))) == 3
     assert sweep(tmp_path) == 1
-    assert len(list(tmp_path.iterdir())) == 2
+    assert {p.name for p in tmp_path.glob("scanwright-serve-*")} == {living.folder.name, "scanwright-serve-notes"}
 
 
 def test_a_work_folder_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> None:

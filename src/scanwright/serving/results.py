@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
 import secrets
 import shutil
 import tempfile
@@ -12,11 +10,12 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 from scanwright.core.errors import ResourceError
 
 _PREFIX = "scanwright-serve-"
-_NAME = re.compile(re.escape(_PREFIX) + r"(\d+)-\w+")
+_LOCK = "lock"
 
 
 class Results:
@@ -39,7 +38,9 @@ class Results:
         try:
             parent.mkdir(parents=True, exist_ok=True)
             sweep(parent)
-            self.folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=parent))
+            self.folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+            self._own = (self.folder / _LOCK).open("wb")
+            take_lock(self._own)
         except OSError as error:
             raise ResourceError(
                 f"The work folder {parent} cannot be written: {error.strerror}.",
@@ -94,6 +95,7 @@ class Results:
         with self._lock:
             self._kept.clear()
             self._bytes = 0
+        self._own.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _make_room(self) -> None:
@@ -110,6 +112,8 @@ class Results:
 def sweep(parent: Path) -> int:
     """Remove what services that were killed have left behind.
 
+    A living service holds a lock in its store, which the system lets go of when it dies.
+
     Args:
         parent: Folder that holds the stores.
 
@@ -118,18 +122,29 @@ def sweep(parent: Path) -> int:
     """
     removed = 0
     for place in parent.glob(f"{_PREFIX}*"):
-        fits = _NAME.fullmatch(place.name)
-        if fits and place.is_dir() and not place.is_symlink() and not _is_alive(int(fits[1])):
-            shutil.rmtree(place, ignore_errors=True)
-            removed += 1
+        lock = place / _LOCK
+        if place.is_symlink() or lock.is_symlink() or not lock.is_file():
+            continue
+        with lock.open("ab") as file:
+            if take_lock(file):
+                shutil.rmtree(place, ignore_errors=True)
+                removed += 1
     return removed
 
 
-def _is_alive(pid: int) -> bool:
+def take_lock(file: IO[bytes]) -> bool:
+    """Lock an open file until it is closed.
+
+    Args:
+        file: Any file.
+
+    Returns:
+        Whether nobody else holds the lock; False where locks are not to be had.
+    """
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (ImportError, OSError):
         return False
-    except OSError:
-        return True
     return True

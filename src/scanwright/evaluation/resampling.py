@@ -124,7 +124,7 @@ def percentile_bounds(
     """
     shape = drawn.shape[1:]
     low, high = np.full(shape, np.nan), np.full(shape, np.nan)
-    flat = drawn.reshape(len(drawn), -1)
+    flat = drawn.reshape(len(drawn), int(np.prod(shape)))
     for column in range(flat.shape[1]):
         values = flat[:, column]
         values = values[~np.isnan(values)]

@@ -46,7 +46,7 @@ def model_card(contents: ReportContents) -> str:
 
 def _plain(text: object) -> str:
     """Text that cannot turn into markup: Markdown's and HTML's signs are escaped."""
-    return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", " ".join(str(text).split()))
+    return re.sub(r"([\\*_\[\]<>|#])", r"\\\1", " ".join(str(text).split()))
 
 
 def _table(heads: list[str], rows: list[list[str]]) -> str:
@@ -91,10 +91,11 @@ def _figures(contents: ReportContents) -> Iterator[str]:
     if judged is None:
         yield "No labelled cases: there are no figures."
         return
+    patients = "" if judged.n_patients == judged.n_cases else f" of {judged.n_patients} patients"
     beside = [
         e for e in (contents.judged(who, judged.part) for who in ("model", "linear", "majority")) if e is not None
     ]
-    yield f"{PART_WORDS[judged.part].capitalize()} part: {judged.n_cases} cases of {judged.n_patients} patients; 95 % intervals by patient bootstrap."
+    yield f"{PART_WORDS[judged.part].capitalize()} part: {judged.n_cases} cases{patients}; 95 % intervals by patient bootstrap."
     rows = [[m.title, *(_figure(e, name) for e in beside)] for name, m in metrics_of(judged.task).items()]
     yield _table(["", *(WHO[e.who] for e in beside)], rows)
     if judged.per_class:

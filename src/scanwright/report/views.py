@@ -15,7 +15,7 @@ from scanwright.report.charts import Axes, Series, draw
 from scanwright.report.contents import ReportContents
 from scanwright.report.words import bounds, number
 
-MAX_LINES = 8
+MAX_LINES = 10
 """Classes drawn in one chart; of more, those with the lowest figures."""
 WHO = {
     "model": "This model",

@@ -38,10 +38,26 @@ def of_hundred(interval: Interval) -> str:
     """A share as "93 of 100 (90 to 95)"."""
     if not math.isfinite(interval.value):
         return "an unknown share"
-    text = f"{interval.value * 100:.0f} of 100"
-    if math.isfinite(interval.low) and math.isfinite(interval.high):
-        text += f" ({interval.low * 100:.0f} to {interval.high * 100:.0f})"
-    return text
+    return f"{hundredths(interval.value)} of 100{_ends(interval)}"
+
+
+def hundredths(share: float) -> str:
+    """A share of 100 as text; never "100" or "0" unless it is.
+
+    Example:
+        >>> hundredths(0.934), hundredths(0.998), hundredths(0.99999), hundredths(1.0)
+        ('93', '99.8', '99.9', '100')
+    """
+    percent = 100 * share
+    if percent in (0.0, 100.0) or 1.5 <= percent <= 98.5:
+        return f"{percent:.0f}"
+    return f"{min(max(percent, 0.1), 99.9):.1f}"
+
+
+def _ends(interval: Interval) -> str:
+    if not (math.isfinite(interval.low) and math.isfinite(interval.high)):
+        return ""
+    return f" ({hundredths(interval.low)} to {hundredths(interval.high)})"
 
 
 def with_interval(interval: Interval, digits: int = 3) -> str:
@@ -100,7 +116,7 @@ def _multiclass(judged: Evaluation) -> Iterator[str]:
     }
     if len(found) > 1:
         best, worst = (f(found, key=lambda c: found[c].value) for f in (max, min))
-        yield f"It finds “{best}” best ({of_hundred(found[best])}) and “{worst}” worst ({of_hundred(found[worst])})."
+        yield f"It finds “{best}” best, in {of_hundred(found[best])} cases, and “{worst}” worst, in {of_hundred(found[worst])}."
     if judged.task == "ordinal":
         steps = with_interval(judged.metrics["mae"], 2)
         yield f"Its answer lies {steps} steps from the truth on average; quadratic kappa {with_interval(judged.metrics['quadratic_kappa'])}."
@@ -140,16 +156,16 @@ def _compared(contents: ReportContents, judged: Evaluation) -> Iterator[str]:
             continue
         value = other.metrics[name].value
         if math.isfinite(value):
-            amount = number(value, 2) if name == "mae" else f"{value * 100:.0f} of 100"
+            amount = number(value, 2) if name == "mae" else f"{hundredths(value)} of 100"
             said.append(f"{words} is {word} {amount}")
     if said:
         own = judged.metrics[name].value
-        mine = number(own, 2) if name == "mae" else f"{own * 100:.0f} of 100"
+        mine = number(own, 2) if name == "mae" else f"{hundredths(own)} of 100"
         yield f"For comparison: {' and '.join(said)}, this model {mine}."
 
 
 def _about(interval: Interval) -> str:
-    return f"{interval.value * 100:.0f}" if math.isfinite(interval.value) else "an unknown number"
+    return hundredths(interval.value) if math.isfinite(interval.value) else "an unknown number"
 
 
 def _share(judged: Evaluation, k: int) -> float:
@@ -273,6 +289,6 @@ def limits(contents: ReportContents) -> list[str]:
         said.append("Age, sex and scanner are not in the data, so nothing is known about how subgroups fare.")
     if cohort.skipped:
         files = "1 file" if len(cohort.skipped) == 1 else f"{len(cohort.skipped)} files"
-        said.append(f"{files} could not be used and count in no figure.")
+        said.append(f"{files} could not be used, and no figure counts what was in there.")
     said += [f.text for f in contents.findings if f.severity != "info"]
     return list(dict.fromkeys([*said, *contents.notes]))

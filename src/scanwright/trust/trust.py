@@ -277,7 +277,7 @@ def as_logits(logits: ArrayLike, task: Task, n_classes: int) -> Floats:
 def _as_labels(truth: ArrayLike | Sequence[Any], task: Task, z: Floats) -> Floats:
     width = z.shape[1] if task == "multilabel" else 1
     rows = [[np.nan] * width if t is None else np.atleast_1d(np.asarray(t, dtype=np.float64)) for t in truth]  # type: ignore[union-attr]
-    labels = np.asarray(rows, dtype=np.float64).reshape(len(rows), -1)
+    labels = np.asarray(rows, dtype=np.float64).reshape(len(rows), -1 if rows else width)
     if labels.shape != (len(z), width):
         raise InputError(
             f"The truth has the shape {labels.shape} beside logits of shape {z.shape}.",

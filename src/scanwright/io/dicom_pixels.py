@@ -20,6 +20,19 @@ from scanwright.io.dicom_open import number, open_dicom, refuse_without_pixels, 
 from scanwright.io.guard import check_pixels, check_size, damaged, reading, truncated
 
 _NATIVE = {"1.2.840.10008.1.2": "<", "1.2.840.10008.1.2.1": "<", "1.2.840.10008.1.2.2": ">"}
+_PLUGINS = {
+    "1.2.840.10008.1.2.5": "pylibjpeg",  # RLE
+    "1.2.840.10008.1.2.4.50": "pillow",  # JPEG baseline
+    "1.2.840.10008.1.2.4.80": "pyjpegls",
+    "1.2.840.10008.1.2.4.81": "pyjpegls",
+    "1.2.840.10008.1.2.4.90": "pylibjpeg",  # JPEG 2000
+    "1.2.840.10008.1.2.4.91": "pylibjpeg",
+    "1.2.840.10008.1.2.4.201": "pylibjpeg",  # high-throughput JPEG 2000
+    "1.2.840.10008.1.2.4.202": "pylibjpeg",
+    "1.2.840.10008.1.2.4.203": "pylibjpeg",
+}
+"""One decoder for each syntax: what it refuses is not tried with GDCM, which may abort on damaged data."""
+
 _INFLATED = "1.2.840.10008.1.2.1.99"
 _PIXEL_DATA = {0x0010: "i", 0x0008: "f", 0x0009: "d"}
 _LONG_VRS = (b"OB", b"OW", b"OF", b"OD", b"UN", b"OL", b"OV")
@@ -138,6 +151,8 @@ def read_frames(path: Path, dataset: Dataset, layout: Layout, out: NDArray[Any])
         if out.dtype == layout.dtype and is_direct(layout, allocated) and dataset.pixel_offset >= 0:
             _read_direct(path, dataset.pixel_offset, layout, out)
         else:
+            if layout.syntax not in _NATIVE and layout.syntax != _INFLATED:
+                _check_fragments(path, dataset.pixel_offset)
             _read_decoded(path, layout, out)
         if not layout.colour and out.dtype.kind in "iu" and layout.stored_bits < out.dtype.itemsize * 8:
             _clean_high_bits(out, layout)
@@ -180,6 +195,29 @@ def _read_direct(path: Path, offset: int, layout: Layout, out: NDArray[Any]) -> 
         out.byteswap(inplace=True)
 
 
+def _check_fragments(path: Path, offset: int) -> None:
+    """Walk the fragments of encapsulated pixel data up to their end mark (PS3.5 A.4)."""
+    if offset < 0:
+        raise _no_pixel_data(path)
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        file.seek(offset)
+        head = file.read(12)
+        if len(head) < 12 or head[:4] != b"\xe0\x7f\x10\x00" or head[8:12] != b"\xff\xff\xff\xff":
+            raise _no_pixel_data(path)
+        at = offset + 12
+        while True:
+            file.seek(at)
+            item = file.read(8)
+            if len(item) < 8:
+                raise damaged(path, "DICOM", "its pixel data end without an end mark")
+            at += 8 + int.from_bytes(item[4:], "little")
+            if item[:4] == b"\xfe\xff\xdd\xe0":
+                return
+            if item[:4] != b"\xfe\xff\x00\xe0" or at > size:
+                raise truncated(path, "DICOM", size - offset, at - offset)
+
+
 def _read_decoded(path: Path, layout: Layout, out: NDArray[Any]) -> None:
     dataset = open_dicom(path, pixels=True)
     for keyword in ("FloatPixelData", "DoubleFloatPixelData", "PixelData"):
@@ -211,7 +249,7 @@ def _decoded(dataset: Dataset, layout: Layout) -> Iterator[NDArray[Any]]:
     if meta is None or "TransferSyntaxUID" not in meta or layout.syntax == _INFLATED:
         dataset.file_meta = FileMetaDataset()
         dataset.file_meta.TransferSyntaxUID = UID(syntax)
-    for frame, about in decoder.iter_array(dataset, raw=False):
+    for frame, about in decoder.iter_array(dataset, raw=False, decoding_plugin=_PLUGINS.get(syntax, "")):
         photometric = str(about.get("photometric_interpretation", layout.photometric)).upper()
         if layout.photometric == "PALETTE COLOR":
             yield apply_color_lut(frame, dataset)

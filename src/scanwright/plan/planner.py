@@ -33,7 +33,7 @@ from scanwright.plan.machine import Machine
 from scanwright.plan.machine import machine as look_at_machine
 from scanwright.plan.memory import PROCESS_MB, limit_mb, store_mb, training_mb
 from scanwright.plan.recipes import RECIPES, applicable, batch_size, candidate
-from scanwright.plan.speed import Cost, Job, Speed, cost, measured_speed, remembered
+from scanwright.plan.speed import Cost, Job, Speed, busy, cost, load, measured_speed, remembered
 from scanwright.plan.timetable import Sizes
 
 _FASTER = 0.9
@@ -286,7 +286,7 @@ def _fit_time(draft: _Draft, candidates: Sequence[Candidate]) -> tuple[tuple[Can
     while networks:
         wanted = _ensemble(draft, len(networks), left)
         for ensemble in range(wanted, 0, -1):
-            divided = timetable.divide(networks, left, draft.sizes, ensemble=ensemble)
+            divided = timetable.divide(networks, left, draft.sizes, ensemble=ensemble, hurry=len(networks) == 1)
             if all(c.final_steps for c in divided):
                 _say_candidates(draft, divided, too_slow, ensemble)
                 return (*divided, *classical), ensemble
@@ -294,7 +294,10 @@ def _fit_time(draft: _Draft, candidates: Sequence[Candidate]) -> tuple[tuple[Can
         too_slow.append(slowest.name)
         networks = [c for c in networks if c is not slowest]
     if not classical:  # always something to train, however short the time
-        classical = [candidate("linear", RECIPES["linear"], batch_size=32)]
+        all_of_them = [c for c in candidates if c.kind == "classical"]
+        classical = [
+            c for c in all_of_them if c.model == "linear" or timetable.classical_s(draft.sizes) <= draft.seconds
+        ]
     _say_candidates(draft, (), too_slow, 1)
     return tuple(classical), 1
 
@@ -361,6 +364,11 @@ def _say_candidates(draft: _Draft, networks: Sequence[Candidate], too_slow: Sequ
         )
     if too_slow:
         draft.reasons["candidates.too_slow"] = f"Left out, too slow for this budget: {', '.join(too_slow)}."
+    if busy(draft.machine):
+        draft.reasons["candidates.load"] = (
+            f"The machine was busy while steps were timed (load {load():.1f} on {draft.machine.cores} cores): "
+            "a plan made when it is quiet holds more steps."
+        )
     if not networks:
         draft.reasons["candidates"] = (
             "The budget is too short for a network on this machine, so only classical models are fitted."

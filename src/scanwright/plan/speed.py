@@ -87,8 +87,9 @@ def remembered(speed: Speed, machine: Machine, cache: Path | None) -> Speed:
         cache: Folder; None remembers nothing.
 
     Returns:
-        A speed that gives the same answer every time on one machine. A cache that cannot
-        be read or written is passed over.
+        A speed that gives the same answer every time on one machine. Nothing is remembered
+        while the machine is busy with other work, since one slow hour must not spoil every
+        later plan. A cache that cannot be read or written is passed over.
     """
 
     def ask(candidate: Candidate, job: Job) -> float:
@@ -97,11 +98,24 @@ def remembered(speed: Speed, machine: Machine, cache: Path | None) -> Speed:
         if key in known:
             return known[key]
         seconds = on_grid(speed(candidate, job))
-        if cache is not None:
+        if cache is not None and not busy(machine):
             _write(cache, {**_read(cache), key: seconds})
         return seconds
 
     return ask
+
+
+def busy(machine: Machine) -> bool:
+    """Whether other programs take the processor, so that measured times mean little."""
+    return load() > 1.5 * machine.cores
+
+
+def load() -> float:
+    """Programs that wanted a processor core in the last minute, on average; 0 if unknown."""
+    try:
+        return os.getloadavg()[0]
+    except (OSError, AttributeError):
+        return 0.0
 
 
 def on_grid(seconds: float) -> float:
@@ -190,6 +204,8 @@ def _measure(candidate: Candidate, job: Job, limit_s: float) -> float:
         return perf_counter() - began
 
     first = step()  # memory is taken and kernels are chosen here
+    if first > 4 * limit_s:
+        return first * AUGMENTATION
     times = [step()]
     began = perf_counter()
     while len(times) < 10 and perf_counter() - began + min(*times, first) < limit_s:

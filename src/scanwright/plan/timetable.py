@@ -85,10 +85,19 @@ def look_s(candidate: Candidate, n_val: int) -> float:
     return cases / candidate.batch_size * candidate.seconds_per_step * _FORWARD
 
 
-def least_steps(candidate: Candidate, n_train: int) -> int:
-    """Fewest steps that make a network worth training: three epochs, and twenty in small cohorts."""
+def least_steps(candidate: Candidate, n_train: int, *, hurry: bool = False) -> int:
+    """Fewest steps that make a network worth training.
+
+    Args:
+        candidate: Its batch size.
+        n_train: Training cases.
+        hurry: Whether it is the last network left, which may be trained for less.
+
+    Returns:
+        Three epochs, and twenty in small cohorts; in a hurry a quarter of that.
+    """
     cases = max(3 * n_train, min(20 * n_train, 10_000))
-    return max(8, math.ceil(cases / candidate.batch_size))
+    return max(8, math.ceil(cases / candidate.batch_size / (4 if hurry else 1)))
 
 
 def most_steps(candidate: Candidate, n_train: int) -> int:
@@ -97,7 +106,9 @@ def most_steps(candidate: Candidate, n_train: int) -> int:
     return max(400, math.ceil(epochs * n_train / candidate.batch_size))
 
 
-def divide(networks: Sequence[Candidate], seconds: float, sizes: Sizes, *, ensemble: int = 1) -> tuple[Candidate, ...]:
+def divide(
+    networks: Sequence[Candidate], seconds: float, sizes: Sizes, *, ensemble: int = 1, hurry: bool = False
+) -> tuple[Candidate, ...]:
     """Give each network its steps: rungs of successive halving, then the rest to the winners.
 
     Each rung takes the same time, shared equally by those still in it, so the race costs
@@ -108,6 +119,7 @@ def divide(networks: Sequence[Candidate], seconds: float, sizes: Sizes, *, ensem
         seconds: Time for all of it.
         sizes: Of the cohort.
         ensemble: How many of the best are trained to the end.
+        hurry: Whether a shorter training is better than none; see :func:`least_steps`.
 
     Returns:
         The same networks with ``race_steps`` and ``final_steps``. Those are zero for a
@@ -121,13 +133,16 @@ def divide(networks: Sequence[Candidate], seconds: float, sizes: Sizes, *, ensem
     done = []
     for network in networks:
         look = look_s(network, sizes.n_val)
+        most = most_steps(network, sizes.n_train)
+        cap = most * RACE_SHARE / max(len(survivors), 1)  # a race must not be longer than what may follow it
         raced = tuple(
-            max(0, math.floor((race / len(survivors) / n - look) / network.seconds_per_step)) for n in survivors
+            max(0, math.floor(min((race / len(survivors) / n - look) / network.seconds_per_step, cap)))
+            for n in survivors
         )
         last = (seconds - race) / finals - (EVALUATIONS + AFTER) * look
         final = sum(raced) + math.floor(last / network.seconds_per_step)
-        enough = final >= least_steps(network, sizes.n_train) and min(raced, default=1) >= 1 and last > 0
-        final = max(min(final, most_steps(network, sizes.n_train)), sum(raced)) if enough else 0
+        enough = final >= least_steps(network, sizes.n_train, hurry=hurry) and min(raced, default=1) >= 1 and last > 0
+        final = min(final, most) if enough else 0
         done.append(network.model_copy(update={"race_steps": raced if enough else (), "final_steps": final}))
     return tuple(done)
 

@@ -27,8 +27,9 @@ def clahe(picture: NDArray[np.float32], *, clip: float = 2.0, tiles: int = 8) ->
     """
     rows, columns = picture.shape
     n_i, n_j = (max(1, min(tiles, side // 16)) for side in (rows, columns))
-    pad_i, pad_j = -rows % n_i, -columns % n_j
-    padded = np.pad(picture, ((0, pad_i), (0, pad_j)), mode="reflect") if pad_i or pad_j else picture
+    padded = picture
+    if rows % n_i or columns % n_j:  # OpenCV then lengthens both sides, also one that divides evenly
+        padded = np.pad(picture, ((0, n_i - rows % n_i), (0, n_j - columns % n_j)), mode="reflect")
     tables = _tables(padded, n_i, n_j, clip)  # (n_i, n_j, 256)
     low_i, high_i, part_i = _neighbours(rows, padded.shape[0] // n_i, n_i)
     low_j, high_j, part_j = _neighbours(columns, padded.shape[1] // n_j, n_j)

@@ -64,7 +64,7 @@ def recognise(path: Path, name: str) -> Kind:
     raise Refusal(
         415,
         f"{name} is none of the kinds of image that are taken.",
-        "Images are " + ", ".join(k.name for k in KINDS.values()) + ", or a zip of them.",
+        "Images are " + ", ".join(dict.fromkeys(k.name for k in KINDS.values())) + ", or a zip of them.",
         "Export it as one of these.",
     )
 
@@ -313,7 +313,7 @@ def damaged(name: str) -> Refusal:
 KINDS: dict[str, Kind] = {
     "dicom": Kind("DICOM", ".dcm", _is_dicom, _measure_dicom),
     "nifti": Kind("NIfTI", ".nii", _is_nifti, _measure_nifti),
-    "nifti-gz": Kind("NIfTI (gzip)", ".nii.gz", _is_gzip_nifti, _measure_nifti),
+    "nifti-gz": Kind("NIfTI", ".nii.gz", _is_gzip_nifti, _measure_nifti),
     "nrrd": Kind("NRRD", ".nrrd", lambda h: h.startswith(b"NRRD000"), _measure_text_header),
     "mha": Kind("MetaImage", ".mha", _is_mha, _measure_text_header),
     "png": Kind("PNG", ".png", lambda h: h.startswith(b"\x89PNG\r\n\x1a\n"), _measure_picture),

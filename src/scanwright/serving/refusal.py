@@ -8,7 +8,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from scanwright.core.errors import FormatError, GeometryError, InputError, ResourceError, ScanwrightError
+from scanwright.core.errors import ResourceError, ScanwrightError
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ def refusal_of(error: BaseException, *, about: str) -> Refusal:
             413, f"{about} needs more memory than the service has.", "A case must fit in memory.", "Crop it."
         )
     if isinstance(error, ScanwrightError):
-        return Refusal(_status_of(error), error.fact, error.rule, error.fix)
+        return Refusal(507 if isinstance(error, ResourceError) else 422, error.fact, error.rule, error.fix)
     number = note_fault(error)
     return Refusal(
         500,
@@ -81,11 +81,3 @@ def note_fault(error: BaseException) -> str:
     where = " < ".join(f"{Path(f.filename).name}:{f.lineno} {f.name}" for f in reversed(frames))
     log.error("fault %s: %s at %s", number, type(error).__name__, where)
     return number
-
-
-def _status_of(error: ScanwrightError) -> int:
-    if isinstance(error, FormatError | GeometryError):
-        return 422
-    if isinstance(error, ResourceError):
-        return 507
-    return 400 if isinstance(error, InputError) else 422

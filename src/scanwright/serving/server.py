@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
+import signal
 import socket
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,8 +75,26 @@ def serve(
             limit_concurrency=256,
             h11_max_incomplete_event_size=65536,
         )
-        uvicorn.Server(config).run(sockets=[listener])
+        with signals_end_the_run():
+            uvicorn.Server(config).run(sockets=[listener])
     emit(Finished(stage="serve", seconds=time.monotonic() - began))
+
+
+@contextmanager
+def signals_end_the_run() -> Iterator[None]:
+    """Let SIGINT and SIGTERM end the server and nothing else.
+
+    uvicorn raises the signal once more when it has stopped; then it has done its work.
+    """
+    mine = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, lambda *_: None) if mine else None
+    try:
+        yield
+    except KeyboardInterrupt:
+        return
+    finally:
+        if mine:
+            signal.signal(signal.SIGTERM, before)
 
 
 def open_models(paths: Sequence[Path | str]) -> dict[str, Model]:

@@ -118,7 +118,9 @@ def test_a_case_that_breaks_the_network_does_not_take_its_batch_along(
 def test_stored_half_precision_arrays(predictor: Predictor) -> None:
     images = np.stack([predictor.prepare(case(n)) for n in range(150)])
     events: list[Any] = []
-    found = predict_arrays(predictor, images.astype(np.float16), keep=("logits", "embedding", "cam"), emit=events.append)
+    found = predict_arrays(
+        predictor, images.astype(np.float16), keep=("logits", "embedding", "cam"), emit=events.append
+    )
     expected = [predictor.predict(case(n), heatmap=False).logits for n in range(150)]
     np.testing.assert_allclose(found["logits"], expected, atol=1e-5)
     assert found["embedding"].shape == (150, 1)

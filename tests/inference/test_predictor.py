@@ -42,8 +42,12 @@ def test_logits_are_those_worked_out_by_hand(network: Network, plan: Plans) -> N
     np.testing.assert_allclose(cam.mean() - 1, outputs["logits"][0, 0], atol=1e-6)  # the map adds up to the logit
 
 
-def test_a_file_and_its_prepared_array_give_the_same_answer(network: Network, plan: Plans, members: Members, tmp_path: Path) -> None:
-    file = write_model_file(tmp_path / "m.scanwright", members(network(), plan()), facts={"name": "squares", "version": "2.1.0"})
+def test_a_file_and_its_prepared_array_give_the_same_answer(
+    network: Network, plan: Plans, members: Members, tmp_path: Path
+) -> None:
+    file = write_model_file(
+        tmp_path / "m.scanwright", members(network(), plan()), facts={"name": "squares", "version": "2.1.0"}
+    )
     volume = picture(50, 70, at=(20, 31))
     for engine in ("auto", "openvino", "onnxruntime"):
         predictor = Predictor.load(file.path, engine=engine)
@@ -62,7 +66,9 @@ def test_probabilities_are_sigmoid_and_softmax(network: Network, plan: Plans) ->
     assert binary.probabilities == pytest.approx((1 - 1 / (1 + np.exp(-x)), 1 / (1 + np.exp(-x))))
     assert binary.label == "bright"
     three = plan("multiclass", ("a", "b", "c"))
-    many = Predictor.from_network(network(weights=((1.0,), (2.0,), (-3.0,)), bias=(0.0, 0.5, 0.1)), three).predict(volume)
+    many = Predictor.from_network(network(weights=((1.0,), (2.0,), (-3.0,)), bias=(0.0, 0.5, 0.1)), three).predict(
+        volume
+    )
     exponentials = np.exp(np.array(many.logits))
     assert many.probabilities == pytest.approx(tuple(exponentials / exponentials.sum()))
     assert many.label == "b"
@@ -72,13 +78,19 @@ def test_probabilities_are_sigmoid_and_softmax(network: Network, plan: Plans) ->
 def test_multilabel_ordinal_and_regress(network: Network, plan: Plans) -> None:
     volume = picture()
     labels = plan("multilabel", ("a", "b", "c"))
-    several = Predictor.from_network(network(weights=((1.0,), (2.0,), (-3.0,)), bias=(1.0, 0.5, -2.0)), labels).predict(volume)
+    several = Predictor.from_network(network(weights=((1.0,), (2.0,), (-3.0,)), bias=(1.0, 0.5, -2.0)), labels).predict(
+        volume
+    )
     assert several.label == "a, b"
     assert several.heatmap_class == "a"
-    none = Predictor.from_network(network(weights=((1.0,), (2.0,), (3.0,)), bias=(-3.0, -2.0, -2.5)), labels).predict(volume)
+    none = Predictor.from_network(network(weights=((1.0,), (2.0,), (3.0,)), bias=(-3.0, -2.0, -2.5)), labels).predict(
+        volume
+    )
     assert none.label == ""
     assert none.heatmap_class == "b"
-    stages = Predictor.from_network(network(weights=((1.0,), (2.0,), (3.0,)), bias=(0, 0, 1)), plan("ordinal", ("0", "1", "2")))
+    stages = Predictor.from_network(
+        network(weights=((1.0,), (2.0,), (3.0,)), bias=(0, 0, 1)), plan("ordinal", ("0", "1", "2"))
+    )
     assert stages.predict(volume).label == "2"
     number = Predictor.from_network(network(bias=(7.5,)), plan("regress", ("age",))).predict(picture(32, 32))
     assert number.value == pytest.approx(7.5 + 4 * 0.5 * 64 / 1024, abs=1e-5)
@@ -87,7 +99,9 @@ def test_multilabel_ordinal_and_regress(network: Network, plan: Plans) -> None:
     assert number.heatmap is not None
 
 
-def test_calibration_and_operating_point_come_from_trust(network: Network, plan: Plans, members: Members, tmp_path: Path) -> None:
+def test_calibration_and_operating_point_come_from_trust(
+    network: Network, plan: Plans, members: Members, tmp_path: Path
+) -> None:
     trust = Trust("binary", ("dark", "bright"), temperature=2.0, bias=(0.5,), cuts=(-2.0,))
     file = write_model_file(tmp_path / "m", members(network(), plan(), trust.to_dict()), facts={"name": "t"})
     answer = Predictor.load(file).predict(picture())
@@ -99,7 +113,9 @@ def test_calibration_and_operating_point_come_from_trust(network: Network, plan:
 @pytest.mark.parametrize("at", [(4, 6), (4, 44), (40, 6), (40, 50), (22, 30)])
 @pytest.mark.parametrize("fit", ["stretch", "pad", "crop"])
 @pytest.mark.parametrize("shape", [(64, 64), (64, 80), (100, 64)])
-def test_the_heat_map_lies_on_the_lesion(network: Network, plan: Plans, at: tuple[int, int], fit: str, shape: tuple[int, int]) -> None:
+def test_the_heat_map_lies_on_the_lesion(
+    network: Network, plan: Plans, at: tuple[int, int], fit: str, shape: tuple[int, int]
+) -> None:
     volume = picture(*shape, at=at)
     answer = Predictor.from_network(network(bias=(1.0,)), plan(fit=fit)).predict(volume)
     assert answer.heatmap is not None
@@ -148,7 +164,9 @@ def oriented(codes: str, position: tuple[float, float, float]) -> Volume:
 
 
 @pytest.mark.parametrize("codes", AXES)
-def test_a_volume_in_any_axis_order_is_marked_at_the_same_place_in_mm(network: Network, plan: Plans, codes: str) -> None:
+def test_a_volume_in_any_axis_order_is_marked_at_the_same_place_in_mm(
+    network: Network, plan: Plans, codes: str
+) -> None:
     chosen = plan(dimension=3, size=(24, 24, 24), orientation="RAS")
     predictor = Predictor.from_network(network((24, 24, 24), bias=(1.0,)), chosen)
     position = (-17.0, 9.0, 15.0)
@@ -170,7 +188,7 @@ def test_a_volume_shows_the_slice_with_most_evidence(network: Network, plan: Pla
     answer = predictor.predict(volume)
     assert answer.picture is not None
     assert answer.overlay is not None
-    k = int(round(float(volume.grid.index([-17.0, 9.0, 15.0])[2])))
+    k = round(float(volume.grid.index([-17.0, 9.0, 15.0])[2]))
     shown = [np.array_equal(answer.picture, volume.picture(n)) for n in range(k - 2, k + 3)]
     assert any(shown)
     changed = np.abs(answer.overlay.astype(int) - answer.picture[..., None]).sum(axis=-1) > 30

@@ -88,6 +88,12 @@ BODY_PARTS: dict[str, tuple[str, str]] = {
 }
 """BodyPartExamined to SNOMED CT code and meaning (PS3.16 Annex L)."""
 
+UNPAIRED = {
+    *("ABDOMEN", "BRAIN", "CHEST", "CSPINE", "HEAD", "HEART", "LIVER", "NECK", "PELVIS", "PROSTATE", "SKULL", "SPINE"),
+    *("WHOLEBODY", "LSPINE", "TSPINE", "SSPINE", "COCCYX", "UTERUS", "BLADDER", "COLON", "PANCREAS", "SPLEEN", "STOMACH"),
+}
+"""Values of BodyPartExamined that have no left and right."""
+
 _SOME_BODY_PART = ("38866009", "Body part structure")
 
 

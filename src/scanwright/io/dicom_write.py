@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scanwright.core.errors import FormatError, GeometryError, InputError
 from scanwright.core.grid import Grid
 from scanwright.io.atomic import atomic_write
-from scanwright.io.dicom_header import anatomy, code_item, copy_patient_and_study, long_string, stand_in
+from scanwright.io.dicom_header import UNPAIRED, anatomy, code_item, copy_patient_and_study, long_string, stand_in
 from scanwright.io.guard import reading
 
 _TOLERANCE = 0.02
@@ -329,7 +329,8 @@ def _secondary_capture(overlay: NDArray[np.uint8], sources: Sequence[Any], note:
     pixels = np.ascontiguousarray(overlay, dtype=np.uint8).tobytes()
     made.PixelData = pixels + b"\x00" * (len(pixels) % 2)
     made.BurnedInAnnotation, made.RecognizableVisualFeatures = first.get("BurnedInAnnotation") or "NO", "NO"
-    made.Laterality = first.get("Laterality") or first.get("ImageLaterality") or None
+    if str(first.get("BodyPartExamined") or "").upper() not in UNPAIRED:  # type 2C (C.7.3.1)
+        made.Laterality = first.get("Laterality") or first.get("ImageLaterality") or None
     made.PatientOrientation = first.get("PatientOrientation") or None
     if (rows, columns) == (first.get("Rows"), first.get("Columns")) and first.get("PixelSpacing"):
         made.PixelSpacing = first.PixelSpacing

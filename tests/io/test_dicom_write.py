@@ -228,7 +228,9 @@ def test_slices_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     with pytest.raises(GeometryError, match="voxels from its place"):
         write_heatmap_dicom(tmp_path / "m.dcm", letter(), files, grid=turned, note=NOTE)
     with pytest.raises(GeometryError, match="pixels, the grid"):
-        write_heatmap_dicom(tmp_path / "m.dcm", np.zeros((5, 5, 7)), files, grid=Grid((5, 5, 7), grid.affine), note=NOTE)
+        write_heatmap_dicom(
+            tmp_path / "m.dcm", np.zeros((5, 5, 7)), files, grid=Grid((5, 5, 7), grid.affine), note=NOTE
+        )
     assert not (tmp_path / "m.dcm").exists()
 
 

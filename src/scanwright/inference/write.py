@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from scanwright.core import Prediction, png_bytes
+from scanwright.core import FormatError, GeometryError, Prediction, png_bytes
 from scanwright.io.atomic import atomic_write, write_json
 
 _SMALLEST_SIDE = 256
@@ -34,11 +34,14 @@ def write_prediction(
     Raises:
         ResourceError: The disk is full.
         InputError: The folder may not be written.
-        GeometryError: The source's slices do not lie on the prediction's grid.
+
+    A heat map that cannot be written as DICOM (the source's slices do not lie on the prediction's
+    grid, say) costs only that file: the reason stands in the JSON under ``not_written``.
     """
     out = Path(out)
     stem = file_stem(prediction.case)
     files: dict[str, Path] = {}
+    left_out: dict[str, str] = {}
     if prediction.picture is not None:
         files["picture"] = atomic_write(out / f"{stem}.picture.png", png_bytes(enlarged(prediction.picture)))
     if prediction.overlay is not None:
@@ -49,11 +52,15 @@ def write_prediction(
             from scanwright.io import write_nifti
 
             files["nifti"] = write_nifti(out / f"{stem}.heatmap.nii.gz", heat, grid)
-        dicom = _dicom_files(source)
-        if dicom:
-            files["dicom"] = _write_dicom(prediction, out / f"{stem}.heatmap.dcm", dicom)
+        try:
+            dicom = _dicom_files(source)
+            if dicom:
+                files["dicom"] = _write_dicom(prediction, out / f"{stem}.heatmap.dcm", dicom)
+        except (FormatError, GeometryError) as error:  # the answer stands without this copy of its heat map
+            left_out["dicom"] = str(error)
     named = {kind: path.name for kind, path in files.items()}
-    files["json"] = write_json(out / f"{stem}.json", {**prediction.to_dict(), "files": named})
+    told = {**prediction.to_dict(), "files": named, **({"not_written": left_out} if left_out else {})}
+    files["json"] = write_json(out / f"{stem}.json", told)
     return files
 
 

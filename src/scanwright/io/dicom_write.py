@@ -6,6 +6,7 @@ that it comes from an AI and was not reviewed, and is read back before it counts
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -286,10 +287,25 @@ def _parametric_map(
 
 
 def _stand_ins(sources: Sequence[Any]) -> list[Any]:
-    """Headers for highdicom; one frame of reference, as some anonymisers give each slice its own."""
+    """Headers for highdicom, which is stricter than many scanners.
+
+    One frame of reference, as some anonymisers give each slice its own; a slice thickness, which
+    may be absent; and of multi-frame objects pixel measures and orientation that all frames share.
+    """
+    from pydicom.dataset import Dataset
+
     made = [copied for source in sources if (copied := stand_in(source)) is not None]
     for copied in made:
         copied.FrameOfReferenceUID = made[0].FrameOfReferenceUID
+        if not copied.get("SliceThickness"):
+            copied.SliceThickness = 1.0
+        frames = copied.get("PerFrameFunctionalGroupsSequence")
+        if frames:
+            shared = copy.deepcopy((copied.get("SharedFunctionalGroupsSequence") or [None])[0]) or Dataset()
+            for keyword in ("PixelMeasuresSequence", "PlaneOrientationSequence"):
+                if keyword not in shared and keyword in frames[0]:
+                    setattr(shared, keyword, frames[0].get(keyword))
+            copied.SharedFunctionalGroupsSequence = [shared]
     return made
 
 

@@ -208,7 +208,7 @@ def read_model_file(path: Path | str, *, key: bytes | None = None) -> ModelFile:
 
 
 def _manifest(members: Mapping[str, bytes], facts: Mapping[str, Any]) -> dict[str, Any]:
-    own = {"format", "members", "signature", "scanwright"}
+    own = {"format", "members", "signature"}
     if own & set(facts):
         taken = sorted(own & set(facts))[0]
         raise ModelFileError(

@@ -52,7 +52,9 @@ def unpack(path: Path, work: Path | None = None, *, emit: Emit = silent) -> Path
         return target
     if target.exists() and not mark.is_file():
         raise InputError(
-            f"{target} is in the way of unpacking {path.name}.", "An archive is unpacked into a new folder.", "Move it away, or name that folder itself."
+            f"{target} is in the way of unpacking {path.name}.",
+            "An archive is unpacked into a new folder.",
+            "Move it away, or name that folder itself.",
         )
     emit(Said(stage="scan", text=f"Unpacking {path.name} into {target}."))
     with _failures(path, target):
@@ -73,22 +75,37 @@ def unpack(path: Path, work: Path | None = None, *, emit: Emit = silent) -> Path
 def _failures(path: Path, target: Path) -> Iterator[None]:
     try:
         yield
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, zipfile.LargeZipFile, RuntimeError, NotImplementedError) as error:
+    except (
+        zipfile.BadZipFile,
+        tarfile.TarError,
+        EOFError,
+        zipfile.LargeZipFile,
+        RuntimeError,
+        NotImplementedError,
+    ) as error:
         what = "is encrypted" if "password" in str(error) or "encrypted" in str(error) else "is damaged or cut short"
         raise FormatError(
-            f"The archive {path.name} {what}.", "An archive must be whole and open.", "Copy it again, or unpack it yourself and name the folder."
+            f"The archive {path.name} {what}.",
+            "An archive must be whole and open.",
+            "Copy it again, or unpack it yourself and name the folder.",
         ) from error
     except PermissionError as error:
         raise InputError(
-            f"The folder {target.parent} cannot be written.", "An archive is unpacked before it is read.", "Unpack it yourself and name the folder."
+            f"The folder {target.parent} cannot be written.",
+            "An archive is unpacked before it is read.",
+            "Unpack it yourself and name the folder.",
         ) from error
     except OSError as error:
         if isinstance(error, ResourceError):
             raise
         if "gzip" in str(error).lower() or "lzma" in str(error).lower() or "invalid data" in str(error).lower():
-            raise FormatError(f"The archive {path.name} is damaged.", "An archive must be whole.", "Copy it again.") from error
+            raise FormatError(
+                f"The archive {path.name} is damaged.", "An archive must be whole.", "Copy it again."
+            ) from error
         raise ResourceError(
-            f"Unpacking {path.name} stopped ({error.strerror or type(error).__name__}).", "Its contents need space on disk.", "Make room and run the command again."
+            f"Unpacking {path.name} stopped ({error.strerror or type(error).__name__}).",
+            "Its contents need space on disk.",
+            "Make room and run the command again.",
         ) from error
 
 
@@ -111,9 +128,9 @@ def _extract(path: Path, half: Path, emit: Emit) -> None:
                 continue
             total += member.size
             _check_total(path, total, half)
-            source = archive.extractfile(member)
-            if source is not None:
-                _write(source, _inside(path, half, member.name))
+            inner = archive.extractfile(member)
+            if inner is not None:
+                _write(inner, _inside(path, half, member.name))
             _tell(emit, n + 1, n + 2)
 
 
@@ -143,7 +160,9 @@ def _check_total(path: Path, total: int, half: Path) -> None:
 
 def _unsafe(path: Path, member: str, what: str) -> FormatError:
     return FormatError(
-        f"The member {member!r} of {path.name} {what}.", "Archives are unpacked only when they are harmless.", "Unpack it yourself if you trust it."
+        f"The member {member!r} of {path.name} {what}.",
+        "Archives are unpacked only when they are harmless.",
+        "Unpack it yourself if you trust it.",
     )
 
 

@@ -52,7 +52,12 @@ def fetch(name: str, out: Path | str, *, base_url: str | None = None, emit: Emit
     if cohort is None:
         raise _unknown(name)
     target = Path(out) / f"{cohort.name}.npz"
-    emit(Said(stage="fetch", text=f"{cohort.title} ({cohort.size} pixels) has the licence {cohort.licence}. Cite: {cohort.citation}"))
+    emit(
+        Said(
+            stage="fetch",
+            text=f"{cohort.title} ({cohort.size} pixels) has the licence {cohort.licence}. Cite: {cohort.citation}",
+        )
+    )
     with _disk(target):
         if target.is_file():
             if _md5(target) == cohort.md5:
@@ -78,7 +83,11 @@ def _download(url: str, part: Path, emit: Emit) -> None:
         except _Broken as broken:
             last = str(broken)
             got = part.stat().st_size if part.exists() else 0
-            emit(Said(stage="fetch", text=f"The connection broke at {got / 1e6:.1f} MB; taking it up again.", level="warn"))
+            emit(
+                Said(
+                    stage="fetch", text=f"The connection broke at {got / 1e6:.1f} MB; taking it up again.", level="warn"
+                )
+            )
             if got == before:
                 sleep(min(0.2 * 2**attempt, 3.0))
     raise InputError(
@@ -124,7 +133,7 @@ def _open(url: str, have: int, part: Path) -> Iterator[HTTPResponse | None]:
     """The server's answer; None when the file was whole already."""
     request = Request(url, headers={"User-Agent": "scanwright", **({"Range": f"bytes={have}-"} if have else {})})
     try:
-        answer = urlopen(request, timeout=_TIMEOUT_S)  # noqa: S310 - the address comes from the table or the person
+        answer = urlopen(request, timeout=_TIMEOUT_S)
     except HTTPError as error:
         if error.code == 416 and have:  # nothing lies beyond what we have
             yield None

@@ -60,7 +60,9 @@ def encode(reading: Reading, task: str | None = None) -> Encoded:
     """
     if task is not None and task not in TASKS:
         raise InputError(
-            f"The task {task!r} is unknown.", "A task is one of " + ", ".join(TASKS) + ".", "Write --task multiclass, say."
+            f"The task {task!r} is unknown.",
+            "A task is one of " + ", ".join(TASKS) + ".",
+            "Write --task multiclass, say.",
         )
     raw = [row.label for row in reading.rows]
     if all(_missing(value) for value in raw):
@@ -111,9 +113,15 @@ def merge_spellings(values: Sequence[str | None]) -> tuple[list[str | None], str
     counts = Counter(v for v in values if v is not None)
     groups: dict[str, list[str]] = {}
     for value in counts:
-        groups.setdefault(re.sub(r"[\s_-]+", " ", value.casefold()).strip() if not _number(value) else value, []).append(value)
+        groups.setdefault(
+            re.sub(r"[\s_-]+", " ", value.casefold()).strip() if not _number(value) else value, []
+        ).append(value)
     chosen = {v: max(group, key=lambda g: (counts[g], g)) for group in groups.values() for v in group}
-    several = ["; ".join(repr(v) for v in g if v != chosen[v]) + f" read as {chosen[g[0]]!r}" for g in groups.values() if len(g) > 1]
+    several = [
+        "; ".join(repr(v) for v in g if v != chosen[v]) + f" read as {chosen[g[0]]!r}"
+        for g in groups.values()
+        if len(g) > 1
+    ]
     return [None if v is None else chosen[v] for v in values], ", ".join(several)
 
 
@@ -200,7 +208,9 @@ def _degrees(distinct: set[str]) -> dict[str, int] | None:
         return None
     lowered = {v: v.casefold() for v in distinct}
     for ladder in DEGREES:
-        places = {v: [i for i, word in enumerate(ladder) if word in re.split(r"[^a-z]+", low)] for v, low in lowered.items()}
+        places = {
+            v: [i for i, word in enumerate(ladder) if word in re.split(r"[^a-z]+", low)] for v, low in lowered.items()
+        }
         first = {v: p[0] for v, p in places.items() if p}
         if len(first) == len(distinct) and len(set(first.values())) == len(distinct):
             return first
@@ -247,7 +257,11 @@ def _classes(values: Sequence[str | None], task: Task, reading: Reading, guesses
             "Write --task multiclass, or name another column with --labels.",
         )
     known = {v: names[v] for v in distinct}
-    ordered = order(distinct, task) if all(_number(v) for v in distinct) else sorted(distinct, key=order(distinct, task).index)
+    ordered = (
+        order(distinct, task)
+        if all(_number(v) for v in distinct)
+        else sorted(distinct, key=order(distinct, task).index)
+    )
     classes = tuple(known[v] for v in ordered)
     if task == "binary":
         why = f"{classes[0]!r} reads as its absence" if is_negative(classes[0]) else "it comes second"
@@ -273,9 +287,15 @@ def _lists(values: Sequence[str | None]) -> list[tuple[str, ...] | None] | None:
 def _listed(reading: Reading, lists: list[tuple[str, ...] | None], task: str | None) -> Encoded:
     names = sorted({p for cell in lists if cell for p in cell if not is_negative(p)}, key=natural)
     if not names:
-        raise CohortError("Every case is negative.", "Learning needs at least one finding.", "Name another column with --labels.")
+        raise CohortError(
+            "Every case is negative.", "Learning needs at least one finding.", "Name another column with --labels."
+        )
     labels: list[Label] = [None if cell is None else tuple(int(n in cell) for n in names) for cell in lists]
-    guesses = [] if task else [Guess("task", "multilabel", f"cells of {reading.label_name!r} name several findings", "--task")]
+    guesses = (
+        []
+        if task
+        else [Guess("task", "multilabel", f"cells of {reading.label_name!r} name several findings", "--task")]
+    )
     return Encoded("multilabel", tuple(names), labels, guesses)
 
 
@@ -289,17 +309,38 @@ def _several(reading: Reading, raw: Sequence[RawLabel], task: str | None) -> Enc
     labels: list[Label] = []
     for row, value in zip(reading.rows, raw, strict=True):
         cells = value if isinstance(value, tuple) else ()
-        labels.append(None if _missing(value) else tuple(_yes(c, row.source, n) for c, n in zip(cells, reading.label_names, strict=True)))
+        labels.append(
+            None
+            if _missing(value)
+            else tuple(_yes(c, row.source, n) for c, n in zip(cells, reading.label_names, strict=True))
+        )
     for i, name in enumerate(reading.label_names):
         seen = {x[i] for x in labels if isinstance(x, tuple)} - {None}
         if len(seen) < 2 and len(reading.label_names) == 1:
-            raise CohortError(f"The label {name!r} has one value.", "Learning needs two.", "Name another column with --labels.")
-    guesses = [] if task else [Guess("task", "multilabel", f"{len(reading.label_names)} label columns of 1 and 0", "--task")]
+            raise CohortError(
+                f"The label {name!r} has one value.", "Learning needs two.", "Name another column with --labels."
+            )
+    guesses = (
+        [] if task else [Guess("task", "multilabel", f"{len(reading.label_names)} label columns of 1 and 0", "--task")]
+    )
     names = tuple(reading.class_names.get(n, n) for n in reading.label_names)
     return Encoded("multilabel", names, labels, guesses)
 
 
-_YES = {"1": 1, "true": 1, "yes": 1, "positive": 1, "present": 1, "y": 1, "0": 0, "false": 0, "no": 0, "negative": 0, "absent": 0, "n": 0}
+_YES = {
+    "1": 1,
+    "true": 1,
+    "yes": 1,
+    "positive": 1,
+    "present": 1,
+    "y": 1,
+    "0": 0,
+    "false": 0,
+    "no": 0,
+    "negative": 0,
+    "absent": 0,
+    "n": 0,
+}
 
 
 def _yes(cell: str, source: str, name: str) -> int | None:

@@ -50,14 +50,24 @@ def guess_modality(reading: Reading, place: Place, cases: Sequence[Case]) -> Fou
     if reading.modality:
         told = any(g.what == "modality" for g in reading.guesses)
         name = _say(reading.modality)
-        why = "the header says so" if not reading.facts.get("public cohort") else f"{reading.facts['public cohort']} holds such images"
+        why = (
+            "the header says so"
+            if not reading.facts.get("public cohort")
+            else f"{reading.facts['public cohort']} holds such images"
+        )
         return Found(reading.modality, dimension, None if told else Guess("modality", name, why, "--modality"))
     if seen_modality:
-        return Found(seen_modality, dimension, Guess("modality", _say(seen_modality), "the DICOM headers say so", "--modality"))
+        return Found(
+            seen_modality, dimension, Guess("modality", _say(seen_modality), "the DICOM headers say so", "--modality")
+        )
     word = _word(place, cases)
     if word:
         code = MODALITY_WORDS[word]
-        return Found(code, dimension, Guess("modality", _say(code), f"the word {word!r} stands in a name; not certain", "--modality"))
+        return Found(
+            code,
+            dimension,
+            Guess("modality", _say(code), f"the word {word!r} stands in a name; not certain", "--modality"),
+        )
     if colour and dimension == 2:
         why = "the pictures are in colour; not certain"
         return Found("XC", dimension, Guess("modality", _say("XC"), why, "--modality"))

@@ -271,9 +271,7 @@ def _medmnist() -> dict[str, PublicCohort]:
             dimension = 3 if family.endswith("3d") else 2
             url = f"{_RECORD}/{name}.npz?download=1"
             names = tuple(classes.split("|"))
-            table[name] = PublicCohort(
-                name, family, title, size, url, md5, task, names, modality, dimension, licence
-            )
+            table[name] = PublicCohort(name, family, title, size, url, md5, task, names, modality, dimension, licence)
     return table
 
 

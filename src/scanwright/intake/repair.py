@@ -9,7 +9,9 @@ from scanwright.intake.checks import KINDS
 from scanwright.intake.place import nearest
 
 
-def repair(cohort: Cohort, findings: Iterable[Finding], *, kinds: Iterable[str] | None = None) -> tuple[Cohort, list[str]]:
+def repair(
+    cohort: Cohort, findings: Iterable[Finding], *, kinds: Iterable[str] | None = None
+) -> tuple[Cohort, list[str]]:
     """Leave out the cases that findings name.
 
     Args:
@@ -43,7 +45,9 @@ def repair(cohort: Cohort, findings: Iterable[Finding], *, kinds: Iterable[str] 
         gone |= set(now)
         if now:
             shown = ", ".join(repr(i) for i in now[:3]) + (" ..." if len(now) > 3 else "")
-            done.append(f"{finding.kind}: {len(now)} {'case' if len(now) == 1 else 'cases'} left out ({shown}): {finding.repair}.")
+            done.append(
+                f"{finding.kind}: {len(now)} {'case' if len(now) == 1 else 'cases'} left out ({shown}): {finding.repair}."
+            )
     left = [c for c in cohort.cases if c.id not in gone]
     labels = {c.label for c in left if c.label is not None}
     if not left or (cohort.task in ("binary", "multiclass", "ordinal") and len(labels) < 2):

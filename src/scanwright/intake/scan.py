@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -13,8 +12,15 @@ from scanwright.intake.archive import unpack
 from scanwright.intake.labels import encode
 from scanwright.intake.layouts import LAYOUTS, Reading, Row, Wishes
 from scanwright.intake.modality import guess_modality
-from scanwright.intake.place import ARCHIVE_SUFFIXES, TABLE_SUFFIXES, UNREAD_SUFFIXES, Place, nearest, stem_of, suffix_of
-
+from scanwright.intake.place import (
+    ARCHIVE_SUFFIXES,
+    TABLE_SUFFIXES,
+    UNREAD_SUFFIXES,
+    Place,
+    nearest,
+    stem_of,
+    suffix_of,
+)
 
 
 def scan(
@@ -62,7 +68,9 @@ def scan(
     return cohort
 
 
-def _cohort(reading: Reading, place: Place, layout: str, *, task: str | None, name: str, modality: str | None) -> Cohort:
+def _cohort(
+    reading: Reading, place: Place, layout: str, *, task: str | None, name: str, modality: str | None
+) -> Cohort:
     if not reading.rows:
         raise CohortError(
             f"No images were found in {place.path}.",
@@ -74,7 +82,8 @@ def _cohort(reading: Reading, place: Place, layout: str, *, task: str | None, na
     rows = reading.rows
     ids = unique_ids(rows)
     cases = tuple(
-        Case(i, r.source, label, r.patient, r.part, r.covariates) for i, r, label in zip(ids, rows, encoded.labels, strict=True)
+        Case(i, r.source, label, r.patient, r.part, r.covariates)
+        for i, r, label in zip(ids, rows, encoded.labels, strict=True)
     )
     found = guess_modality(reading, place, cases)
     if modality is None and found.guess:
@@ -84,7 +93,9 @@ def _cohort(reading: Reading, place: Place, layout: str, *, task: str | None, na
         guesses.append(Guess("unlabelled cases", str(missing), "their label is empty; they are kept and never guessed"))
     parts = {c.part for c in cases} - {None}
     if parts:
-        guesses.append(Guess("parts", ", ".join(p for p in ("train", "val", "test") if p in parts), "they came with the data"))
+        guesses.append(
+            Guess("parts", ", ".join(p for p in ("train", "val", "test") if p in parts), "they came with the data")
+        )
     dimension: Literal[2, 3] = 3 if found.dimension == 3 else 2
     return Cohort(
         name=name,
@@ -176,7 +187,11 @@ def _none_fits(place: Place, wishes: Wishes) -> InputError | CohortError:
             "A label column stands in a table beside the images.",
             "Name the table with --labels TABLE.csv, or correct the column.",
         )
-    what = "a table (" + ", ".join(place.tables[:3]) + ") that names no labels for them" if place.tables else "no labels for them"
+    what = (
+        "a table (" + ", ".join(place.tables[:3]) + ") that names no labels for them"
+        if place.tables
+        else "no labels for them"
+    )
     return CohortError(
         f"{place.path} holds {len(place.images)} images and {what}.",
         "Learning needs a class or a number for each image.",
@@ -206,7 +221,11 @@ def _is_archive(path: Path) -> bool:
 
 def _name(path: Path) -> str:
     resolved = path.resolve()
-    text = resolved.name if resolved.is_dir() else stem_of(re.sub(r"(?i)\.(tar\.\w+|tgz)$", "", resolved.name)) or resolved.name
+    text = (
+        resolved.name
+        if resolved.is_dir()
+        else stem_of(re.sub(r"(?i)\.(tar\.\w+|tgz)$", "", resolved.name)) or resolved.name
+    )
     return re.sub(r"\s+", "-", text.strip()) or "cohort"
 
 
@@ -221,5 +240,3 @@ def _say(cohort: Cohort) -> str:
         counts.update(row)
     what = ", ".join(f"{n} {c}" for c, n in counts.items())
     return f"{len(cohort)} cases, {cohort.dimension}-D, {cohort.task}: {what}."
-
-

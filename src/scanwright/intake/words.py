@@ -57,7 +57,26 @@ DEMOGRAPHIC_COLUMNS = (
 )  # fmt: skip
 
 NEGATIVE_WORDS = frozenset(
-    "normal negative neg healthy control controls none no absent benign false clear 0 n nofinding no_finding hc cn".split()
+    [
+        "normal",
+        "negative",
+        "neg",
+        "healthy",
+        "control",
+        "controls",
+        "none",
+        "no",
+        "absent",
+        "benign",
+        "false",
+        "clear",
+        "0",
+        "n",
+        "nofinding",
+        "no_finding",
+        "hc",
+        "cn",
+    ]
 )
 """Class names that mean that the disease is not there."""
 
@@ -97,12 +116,52 @@ MODALITY_NAMES = {
 }  # fmt: skip
 
 MASK_FOLDERS = frozenset(
-    "mask masks seg segs segmentation segmentations annotation annotations groundtruth ground_truth gt label labels "
-    "labelstr labelsts contours contour truth manual overlay overlays heatmap heatmaps".split()
+    [
+        "mask",
+        "masks",
+        "seg",
+        "segs",
+        "segmentation",
+        "segmentations",
+        "annotation",
+        "annotations",
+        "groundtruth",
+        "ground_truth",
+        "gt",
+        "label",
+        "labels",
+        "labelstr",
+        "labelsts",
+        "contours",
+        "contour",
+        "truth",
+        "manual",
+        "overlay",
+        "overlays",
+        "heatmap",
+        "heatmaps",
+    ]
 )
 """Folder names that hold answers, not pictures."""
 
-IMAGE_FOLDERS = frozenset("image images imgs img imagestr imagests data pictures scans jpegimages png jpg dicom raw".split())
+IMAGE_FOLDERS = frozenset(
+    [
+        "image",
+        "images",
+        "imgs",
+        "img",
+        "imagestr",
+        "imagests",
+        "data",
+        "pictures",
+        "scans",
+        "jpegimages",
+        "png",
+        "jpg",
+        "dicom",
+        "raw",
+    ]
+)
 """Folder names that hold pictures and are no class."""
 
 MISSING_WORDS = frozenset(("", "nan", "na", "n/a", "null", "?", "<na>", "missing", "nat"))

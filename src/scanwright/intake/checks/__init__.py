@@ -12,7 +12,7 @@ from scanwright.intake.checks.copies import (
     groups_of_duplicates,
     near_duplicates,
 )
-from scanwright.intake.checks.people import no_patients, patients_across_parts
+from scanwright.intake.checks.people import no_patients, patients_across_parts, several_images
 from scanwright.intake.checks.pictures import blank_images, damaged_files, mixed_modalities, mixed_shapes, odd_sizes
 from scanwright.intake.checks.survey import Survey, survey
 from scanwright.intake.checks.truth import class_imbalance, missing_labels, one_class, too_few
@@ -32,6 +32,7 @@ CHECKS: dict[str, Callable[[Cohort, Survey], list[Finding]]] = {
     "class-imbalance": class_imbalance,
     "exact-duplicate": exact_duplicates,
     "odd-size": odd_sizes,
+    "several-images": several_images,
     "no-patient": no_patients,
 }
 """Name to check. A check may give findings of its own kind and of close kin, such as
@@ -55,6 +56,7 @@ KINDS: tuple[str, ...] = (
     "exact-duplicate",
     "mixed-colour",
     "odd-size",
+    "several-images",
     "no-patient",
 )
 """Every kind of finding, worst first."""

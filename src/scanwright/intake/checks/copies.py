@@ -49,6 +49,8 @@ def exact_duplicates(cohort: Cohort, survey: Survey) -> list[Finding]:
     groups: list[Group] = []
     for group in exact_groups(survey):
         by_part: dict[str | None, list[Case]] = defaultdict(list)
+        if len({c.label for c in group if c.label is not None}) > 1:
+            continue  # told, and repaired, as contradicting
         for case in group:
             by_part[case.part].append(case)
         groups += [tuple(g) for g in by_part.values() if len(g) > 1]
@@ -64,7 +66,9 @@ def exact_duplicates(cohort: Cohort, survey: Survey) -> list[Finding]:
         f"{_count(extra, 'repeat', 'repeats')} of an image that is already there ({places}), such as {_pair(groups[0])}. "
         f"Repeats count double in training; all copies of an image stay in one part."
     )
-    repair = "keep the first copy of each" + (" (the test part stays as it is)" if any(g[0].part == "test" for g in groups) else "")
+    repair = "keep the first copy of each" + (
+        " (the test part stays as it is)" if any(g[0].part == "test" for g in groups) else ""
+    )
     return [_finding("exact-duplicate", "info", text, groups, repair if drop else "", drop)]
 
 
@@ -96,7 +100,13 @@ def groups_of_duplicates(findings: Iterable[Finding]) -> list[tuple[str, ...]]:
     Returns:
         Disjoint groups of case ids, each of two or more.
     """
-    kinds = ("exact-duplicate", "duplicate-across-parts", "near-duplicate", "near-duplicate-across-parts", "contradicting-labels")
+    kinds = (
+        "exact-duplicate",
+        "duplicate-across-parts",
+        "near-duplicate",
+        "near-duplicate-across-parts",
+        "contradicting-labels",
+    )
     links: list[tuple[str, str]] = []
     for finding in findings:
         if finding.kind in kinds:
@@ -122,7 +132,9 @@ def _across(groups: Sequence[Group], kind: str, same: str, what: str) -> list[Fi
     return [_finding(kind, "stop", text, groups, repair, tuple(drop))]
 
 
-def _finding(kind: str, severity: str, text: str, groups: Sequence[Group], repair: str, drop: tuple[str, ...]) -> Finding:
+def _finding(
+    kind: str, severity: str, text: str, groups: Sequence[Group], repair: str, drop: tuple[str, ...]
+) -> Finding:
     ids = tuple(tuple(c.id for c in g) for g in groups)
     return Finding(kind, severity, text, _ids(groups), repair, drop, ids)  # type: ignore[arg-type]
 

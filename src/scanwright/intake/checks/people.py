@@ -16,7 +16,9 @@ def patients_across_parts(cohort: Cohort, survey: Survey) -> list[Finding]:
         if case.patient is not None and case.part:
             people[case.patient].append(i)
     groups = [
-        tuple(cohort.cases[i] for i in rows) for rows in people.values() if len({cohort.cases[i].part for i in rows}) > 1
+        tuple(cohort.cases[i] for i in rows)
+        for rows in people.values()
+        if len({cohort.cases[i].part for i in rows}) > 1
     ]
     if not groups:
         return []
@@ -48,3 +50,21 @@ def no_patients(cohort: Cohort, survey: Survey) -> list[Finding]:
         "If some patients have several images, the figures come out too good; name the column with --patient."
     )
     return [Finding("no-patient", "info", text)]
+
+
+def several_images(cohort: Cohort, survey: Survey) -> list[Finding]:
+    """Patients with several images: they are kept together when the parts are made."""
+    people: dict[str, list[str]] = defaultdict(list)
+    for case in cohort.cases:
+        if case.patient is not None:
+            people[case.patient].append(case.id)
+    groups = tuple(tuple(ids) for ids in people.values() if len(ids) > 1)
+    if not groups:
+        return []
+    counts = sorted({len(g) for g in groups})
+    each = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    text = (
+        f"{len(groups)} of {len(people)} patients have several images ({each} each), such as {groups[0][0]!r} and {groups[0][1]!r}. "
+        "All images of a patient stay in one part, and a patient counts once in the intervals."
+    )
+    return [Finding("several-images", "info", text, tuple(i for g in groups for i in g), groups=groups)]

@@ -22,7 +22,11 @@ def damaged_files(cohort: Cohort, survey: Survey) -> list[Finding]:
 
 def blank_images(cohort: Cohort, survey: Survey) -> list[Finding]:
     """Images of one single value."""
-    blank = [c.id for c, d, lo, hi in zip(cohort.cases, survey.digests, survey.low, survey.high, strict=True) if d and lo == hi]
+    blank = [
+        c.id
+        for c, d, lo, hi in zip(cohort.cases, survey.digests, survey.low, survey.high, strict=True)
+        if d and lo == hi
+    ]
     if not blank:
         return []
     text = f"{len(blank)} of {len(cohort)} images are blank (every pixel has the same value), such as {blank[0]!r}. They show nothing that could be learnt."
@@ -48,19 +52,22 @@ def mixed_modalities(cohort: Cohort, survey: Survey) -> list[Finding]:
 
 def mixed_shapes(cohort: Cohort, survey: Survey) -> list[Finding]:
     """Pictures among volumes, or colour among grey."""
-    flat, deep, colour, grey = [], [], [], []
+    flat: list[str] = []
+    deep: list[str] = []
+    colour: list[str] = []
+    grey: list[str] = []
     for case, shape in zip(cohort.cases, survey.shapes, strict=True):
         if shape is not None:
             (flat if shape[3] == 1 else deep).append(case.id)
             (colour if shape[0] == 3 else grey).append(case.id)
     found = []
     if flat and deep:
-        few = tuple(min(flat, deep, key=len))
+        few = tuple(flat if len(flat) < len(deep) else deep)
         what = "single pictures" if few[0] in set(flat) else "volumes of several slices"
         text = f"The cohort mixes {len(flat)} single pictures and {len(deep)} volumes of several slices. It is read as {cohort.dimension}-D."
         found.append(Finding("mixed-dimension", "warn", text, few, f"leave out the {len(few)} {what}", few))
     if colour and grey:
-        few = tuple(min(colour, grey, key=len))
+        few = tuple(colour if len(colour) < len(grey) else grey)
         text = f"{len(colour)} images are stored in colour and {len(grey)} in grey, such as {few[0]!r}. Coloured marks or another source can give the class away."
         found.append(Finding("mixed-colour", "info", text, few))
     return found

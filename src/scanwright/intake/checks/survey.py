@@ -77,7 +77,9 @@ def survey(cohort: Cohort, *, emit: Emit = silent) -> Survey:
         [None] * n,
         [None] * n,
         [None] * n,
-        *(np.zeros(n) for _ in range(3)),
+        np.zeros(n),
+        np.zeros(n),
+        np.zeros(n),
         np.zeros((n, SIDE[d] ** d), np.float16),
         np.zeros((n, fine**d), np.float16),
     )
@@ -114,7 +116,7 @@ def digest(array: NDArray[Any]) -> bytes:
     plain = _grey_if_equal(array)
     values = np.ascontiguousarray(_plain_values(plain))
     key = hashlib.blake2b(repr((plain.shape, values.dtype.kind)).encode(), digest_size=16)
-    key.update(memoryview(values).cast("B"))
+    key.update(values.tobytes())
     return key.digest()
 
 

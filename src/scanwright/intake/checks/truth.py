@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from math import sqrt
 
-from scanwright.core import Case, Cohort, Finding
+from scanwright.core import PARTS, Case, Cohort, Finding, Part
 from scanwright.intake.checks.survey import Survey
 
 _ONE_SIDED = 10
@@ -29,14 +29,17 @@ def one_class(cohort: Cohort, survey: Survey) -> list[Finding]:
     found = []
     if cohort.task == "regress":
         return []
-    for part in sorted({c.part for c in cohort.cases if c.part}, key=("train", "val", "test").index) or [None]:
+    given: list[Part | None] = [p for p in PARTS if any(c.part == p for c in cohort.cases)]
+    for part in given or [None]:
         counts = class_counts(cohort, [c for c in cohort.cases if part is None or c.part == part])
         absent = [n for n, k in counts.items() if k == 0]
         if not absent:
             continue
         where = f"The {part} part" if part else "The cohort"
         text = f"{where} has no case of {_list(absent)}. " + (
-            "A model cannot learn a class that it never sees." if part in ("train", None) else "Nothing can be said of it there."
+            "A model cannot learn a class that it never sees."
+            if part in ("train", None)
+            else "Nothing can be said of it there."
         )
         stop = part in ("train", None) and len(counts) - len(absent) < 2 and cohort.task != "multilabel"
         found.append(Finding("class-missing", "stop" if stop else "warn", text))
@@ -55,7 +58,13 @@ def class_imbalance(cohort: Cohort, survey: Survey) -> list[Finding]:
         if not rare:
             return []
         shown = _list([f"{name} ({k} of {n})" for name, k in sorted(rare.items(), key=lambda p: p[1])[:5]])
-        return [Finding("class-imbalance", "info", f"Some findings are rare: {shown}. Accuracy misleads here; look at balanced accuracy and AUROC.")]
+        return [
+            Finding(
+                "class-imbalance",
+                "info",
+                f"Some findings are rare: {shown}. Accuracy misleads here; look at balanced accuracy and AUROC.",
+            )
+        ]
     if len(counts) < 2 or max(counts.values()) < _ONE_SIDED * min(counts.values()):
         return []
     most, least = max(counts, key=lambda c: counts[c]), min(counts, key=lambda c: counts[c])
@@ -74,7 +83,13 @@ def too_few(cohort: Cohort, survey: Survey) -> list[Finding]:
         few = {n: k for n, k in class_counts(cohort, train).items() if 0 < k < _FEW_TRAIN}
         if few:
             shown = _list([f"{k} of {n!r}" for n, k in few.items()])
-            found.append(Finding("too-few-cases", "warn", f"There are only {shown} to learn from. At least {_FEW_TRAIN} of each class are needed for a model that can be trusted."))
+            found.append(
+                Finding(
+                    "too-few-cases",
+                    "warn",
+                    f"There are only {shown} to learn from. At least {_FEW_TRAIN} of each class are needed for a model that can be trusted.",
+                )
+            )
     test = [c for c in cohort.cases if c.part == "test" and c.label is not None]
     given = bool(test)
     share = 1.0 if given else 0.2

@@ -60,7 +60,9 @@ def _row(sheet: Sheet, labels: tuple[str, ...], identifier: str, image: str, sub
 
 def _images(place: Place, reading: Reading) -> list[str]:
     """Images of one kind: T1w when there are any, else the commonest; derivatives and sourcedata are left out."""
-    images = [f for f in place.images if _SUBJECT.search(f) and f.split("/")[0] not in ("derivatives", "sourcedata", "code")]
+    images = [
+        f for f in place.images if _SUBJECT.search(f) and f.split("/")[0] not in ("derivatives", "sourcedata", "code")
+    ]
     kinds = Counter(stem_of(f).rsplit("_", 1)[-1] for f in images)
     if len(kinds) <= 1:
         return images

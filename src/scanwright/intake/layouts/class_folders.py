@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -102,7 +103,9 @@ def from_names(reading: Reading) -> None:
     """
     import re
 
-    pattern = re.compile(r"(?i)(?:^|[^a-z])((?:patient|pat|subject|subj|sub|person|case|p|pt|id)[-_ ]?\d{1,8})(?=[^0-9]|$)")
+    pattern = re.compile(
+        r"(?i)(?:^|[^a-z])((?:patient|pat|subject|subj|sub|person|case|p|pt|id)[-_ ]?\d{1,8})(?=[^0-9]|$)"
+    )
     keys = {}
     for row in reading.rows:
         name = stem_of(row.source.split("::")[0])
@@ -110,7 +113,9 @@ def from_names(reading: Reading) -> None:
         if match and len(match[0]) < len(name):
             keys[row.source] = match[1].casefold()
     n = len(set(keys.values()))
-    sure = sum(any(k.startswith(w) for w in ("patient", "pat", "subject", "subj", "sub", "person")) for k in keys.values())
+    sure = sum(
+        any(k.startswith(w) for w in ("patient", "pat", "subject", "subj", "sub", "person")) for k in keys.values()
+    )
     if len(keys) < 0.95 * len(reading.rows) or n < 2 or n == len(keys) or sure < len(keys) / 2:
         return
     from dataclasses import replace
@@ -146,7 +151,9 @@ def _patients(kept: list[Branch], level: int, reading: Reading) -> dict[str, str
     """Image to patient: the folder above or below the class, when it holds one person each."""
     if level == 1:
         n = len({b.folders[0] for b in kept})
-        reading.guesses.append(Guess("patient", f"{n} patients", "the outer folders, each with classes inside", "--patient"))
+        reading.guesses.append(
+            Guess("patient", f"{n} patients", "the outer folders, each with classes inside", "--patient")
+        )
         return {b.image: b.folders[0] for b in kept}
     deep = [b for b in kept if len(b.folders) > level + 1]
     people = {(b.folders[level], b.folders[level + 1]) for b in deep}
@@ -155,7 +162,9 @@ def _patients(kept: list[Branch], level: int, reading: Reading) -> dict[str, str
     names = {p for _, p in people}
     if len(names) <= 3 or all(tokens(n) and tokens(n)[0] in ("view", "side", "left", "right") for n in names):
         return {}
-    reading.guesses.append(Guess("patient", f"{len(names)} patients", "the folders inside the class folders", "--patient"))
+    reading.guesses.append(
+        Guess("patient", f"{len(names)} patients", "the folders inside the class folders", "--patient")
+    )
     return {b.image: b.folders[level + 1] for b in deep}
 
 
@@ -175,14 +184,28 @@ def _dicom_rows(place: Place, dicom: list[Branch], level: int, patients: dict[st
             continue
         patient = patients.get(branch.image) or one.patient
         rows.append(Row(one.locator, branch.folders[level], one.id, patient, branch.part))
-    modalities = {s.modality for s in all_series if s.modality}
-    if len(modalities) == 1:
-        reading.modality = modalities.pop()
-        reading.guesses.append(Guess("modality", reading.modality, "the DICOM headers say so"))
+    say_modality(reading, [s.modality for s in all_series])
     if not patients and any(r.patient for r in rows):
         n = len({r.patient for r in rows})
         reading.guesses.append(Guess("patient", f"{n} patients", "the DICOM headers name them", "--patient"))
     return rows
+
+
+def say_modality(reading: Reading, modalities: Sequence[str | None]) -> None:
+    """The modality that DICOM headers name; the commonest, said aloud, when they name several.
+
+    Args:
+        reading: Filled in place.
+        modalities: One a series.
+    """
+    counts = Counter(m for m in modalities if m)
+    if not counts:
+        return
+    reading.modality = counts.most_common(1)[0][0]
+    why = "the DICOM headers say so"
+    if len(counts) > 1:
+        why = "it is the commonest; the headers mix " + ", ".join(f"{n} {m}" for m, n in counts.most_common())
+    reading.guesses.append(Guess("modality", reading.modality, why, "--modality"))
 
 
 def _say_loose(n: int, reading: Reading) -> None:
@@ -192,7 +215,9 @@ def _say_loose(n: int, reading: Reading) -> None:
 
 def _is_mask(image: str) -> bool:
     words = tokens(stem_of(image))
-    return len(words) > 1 and any(w in ("mask", "seg", "segmentation", "groundtruth", "1stho", "2ndho") for w in words[1:])
+    return len(words) > 1 and any(
+        w in ("mask", "seg", "segmentation", "groundtruth", "1stho", "2ndho") for w in words[1:]
+    )
 
 
 LAYOUT = Layout("one folder per class", fits, read)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from functools import cached_property
 from pathlib import PurePosixPath
 
-from scanwright.intake.layouts.series import Series, series_of
+from scanwright.intake.layouts.series import Series, instance_uids, series_of
 from scanwright.intake.place import Place, stem_of
 from scanwright.intake.words import MASK_FOLDERS, plain
 
@@ -77,15 +78,24 @@ class Finder:
     def _by_identifier(self) -> dict[str, dict[str, list[Series]]]:
         table: dict[str, dict[str, list[Series]]] = {k: defaultdict(list) for k in UID_COLUMNS}
         for one in self.series:
-            for level, key in (("series", one.series), ("study", one.study), ("patient", one.patient_id)):
+            for level, key in (("series", one.series), ("study", one.study), ("patient", one.patient_id.strip())):
                 if key:
                     table[level][key].append(one)
-            for key in one.instances:
-                table["instance"][key].append(one)
         return table
+
+    @cached_property
+    def _instances(self) -> dict[str, list[Series]]:
+        by_file = {f: one for one in self.series for f in one.files}
+        found = {}
+        for uid, file in instance_uids(self.place).items():
+            if file in by_file:
+                found[uid] = [replace(by_file[file], locator=file, id=stem_of(file), files=(file,))]
+        return found
 
     def dicom(self, level: str, cell: str) -> list[Series]:
         """Series of an instance, series, study or patient identifier."""
+        if level == "instance":
+            return self._instances.get(cell.strip(), [])
         return self._by_identifier[level].get(cell.strip(), [])
 
 

@@ -13,7 +13,9 @@ from scanwright.intake.layouts.reading import Fit, Layout, Reading, Wishes
 from scanwright.intake.place import Place, stem_of
 from scanwright.intake.words import MASK_FOLDERS, plain, tokens
 
-_MASK_ENDS = frozenset(("mask", "masks", "seg", "label", "labels", "segmentation", "gt", "1stho", "2ndho", "groundtruth", "manual1"))
+_MASK_ENDS = frozenset(
+    ("mask", "masks", "seg", "label", "labels", "segmentation", "gt", "1stho", "2ndho", "groundtruth", "manual1")
+)
 
 
 def nnunet_fits(place: Place, wishes: Wishes) -> Fit | None:
@@ -34,7 +36,11 @@ def coco_fits(place: Place, wishes: Wishes) -> Fit | None:
         try:
             with (place.root / file).open("rb") as stream:
                 head = stream.read(1 << 22)
-            keys = set(json.loads(head)) if len(head) < 1 << 22 else {k for k in ("images", "annotations") if f'"{k}"'.encode() in head}
+            keys = (
+                set(json.loads(head))
+                if len(head) < 1 << 22
+                else {k for k in ("images", "annotations") if f'"{k}"'.encode() in head}
+            )
         except (OSError, ValueError, TypeError):
             continue
         if {"images", "annotations"} <= keys:
@@ -81,4 +87,3 @@ NNUNET = Layout("nnU-Net or Decathlon folder (not supported yet)", nnunet_fits, 
 VOC = Layout("Pascal VOC folder (not supported yet)", voc_fits, _boxes("a Pascal VOC folder"))
 COCO = Layout("COCO folder (not supported yet)", coco_fits, _boxes("a COCO folder"))
 MASKS = Layout("images beside masks (not supported yet)", masks_fit, _masks("a folder of images and masks"))
-

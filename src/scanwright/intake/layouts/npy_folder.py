@@ -29,7 +29,9 @@ def read(place: Place, wishes: Wishes) -> Reading:
     for part in ("train", "val", "test", None):
         names = found.get(part, {})
         if "images" in names:
-            labels, people = (open_array(names[w], root=place.root) if w in names else None for w in ("labels", "patients"))
+            labels, people = (
+                open_array(names[w], root=place.root) if w in names else None for w in ("labels", "patients")
+            )
             shape = array_keys(place.root / names["images"])[""][0]
             pairs.append(Pair(part, names["images"], shape, labels, people))
     return reading_of(place.path, place.root, pairs, place.root.name)

@@ -76,7 +76,13 @@ def _pairs(root: Path, file: str, shapes: Mapping[str, tuple[tuple[int, ...], st
         return open_array(f"{file}::{names[what]}", root=root) if what in names else None
 
     return [
-        Pair(part, f"{file}::{names['images']}", shapes[names["images"]][0], array(names, "labels"), array(names, "patients"))
+        Pair(
+            part,
+            f"{file}::{names['images']}",
+            shapes[names["images"]][0],
+            array(names, "labels"),
+            array(names, "patients"),
+        )
         for part in ("train", "val", "test", None)
         if (names := found.get(part)) and "images" in names
     ]

@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
-from scanwright.core import Skipped
-from scanwright.intake.place import Place
+from scanwright.core import ScanwrightError, Skipped
+from scanwright.intake.place import Place, stem_of
+
+STACKED = frozenset(("CT", "MR", "PT", "NM", "OPT"))
+"""Modalities whose several files make one volume; of other modalities every file is a picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +22,6 @@ class Series:
         locator: Locator relative to the root.
         id: Case id: the folder's or file's name.
         files: Its files, relative to the root.
-        instances: SOP Instance UIDs, in the order of ``files``.
         series: Series Instance UID.
         study: Study Instance UID.
         patient_id: PatientID of the header; never shown.
@@ -30,16 +32,11 @@ class Series:
     locator: str
     id: str
     files: tuple[str, ...]
-    instances: tuple[str, ...]
     series: str
     study: str
     patient_id: str
     patient: str | None
     modality: str | None
-
-    def instance(self, uid: str) -> str:
-        """Path of the file that holds one instance."""
-        return self.files[self.instances.index(uid)] if uid in self.instances else self.locator
 
 
 def patient_key(patient_id: str) -> str | None:
@@ -58,16 +55,38 @@ def patient_key(patient_id: str) -> str | None:
 
 
 def series_of(place: Place) -> tuple[list[Series], list[Skipped]]:
-    """All DICOM series below a place.
+    """All DICOM images below a place: a series of slices is one, of other modalities each file is one.
 
     Args:
         place: Where to look.
 
     Returns:
-        The series in the order of their first file, and the files that could not be read.
+        The series in the order of their first file, and the DICOM files that are no images.
     """
     found, skipped = _series_of(place)
     return list(found), list(skipped)
+
+
+def instance_uids(place: Place) -> dict[str, str]:
+    """SOP Instance UID to file, for tables that name single instances.
+
+    Args:
+        place: Where to look; the header of every DICOM file is read.
+
+    Returns:
+        UID to path relative to the root.
+    """
+    from scanwright.io import probe
+
+    found = {}
+    for file in sorted(place.dicom):
+        try:
+            uid = probe(place.root / file).instance_uid
+        except ScanwrightError:
+            continue
+        if uid:
+            found[uid] = file
+    return found
 
 
 @lru_cache(maxsize=4)
@@ -75,7 +94,22 @@ def _series_of(place: Place) -> tuple[tuple[Series, ...], tuple[Skipped, ...]]:
     from scanwright.io import list_series
 
     found: list[Series] = []
-    for folder in sorted({PurePosixPath(f).parent.as_posix() for f in place.dicom}):
-        for one in list_series(place.root / folder):
-            found.append(one)
-    return tuple(found), ()
+    seen: set[str] = set()
+    for one in list_series(place.root):
+        files = tuple(_below(f, place.root) for f in one.files)
+        seen |= {*files, *(_below(f, place.root) for f in one.localizers)}
+        folders = {PurePosixPath(f).parent.as_posix() for f in files}
+        facts = (one.uid, one.study_uid, one.patient, patient_key(one.patient), one.modality)
+        if one.modality in STACKED and len(files) > 1 and len(folders) == 1:
+            folder = PurePosixPath(next(iter(folders)))
+            found.append(Series(one.locator, folder.name or place.root.name, files, *facts))
+        else:
+            found += [Series(f, stem_of(f), (f,), *facts) for f in files]
+    skipped = tuple(
+        Skipped(f, "it cannot be read, or holds no image") for f in place.files if f in place.dicom and f not in seen
+    )
+    return tuple(found), skipped
+
+
+def _below(file: Path, root: Path) -> str:
+    return file.relative_to(root).as_posix()

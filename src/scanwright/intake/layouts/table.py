@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from scanwright.core import CohortError, Guess, InputError, Said, Skipped
 from scanwright.intake.labels import is_negative, tidy
+from scanwright.intake.layouts.class_folders import from_names, say_modality
 from scanwright.intake.layouts.finder import UID_COLUMNS, Finder
 from scanwright.intake.layouts.reading import Fit, Layout, RawLabel, Reading, Row, Wishes
-from scanwright.intake.layouts.series import Series
+from scanwright.intake.layouts.series import Series, patient_key
 from scanwright.intake.layouts.table_file import Sheet, read_sheet
 from scanwright.intake.place import TABLE_SUFFIXES, Place, nearest, suffix_of
 from scanwright.intake.words import (
@@ -70,7 +71,7 @@ def fits(place: Place, wishes: Wishes) -> Fit | None:
             continue
         finder.folder = _folder(file)
         if any(_exact(sheet, c) for c in wishes.columns) or (not wishes.columns and _has_label(sheet)):
-            column, how, found = image_column(sheet, finder)
+            column, _, found = image_column(sheet, finder)
             if found >= 0.5:
                 return Fit(f"{file} names the images in its column {column!r}")
     return None
@@ -100,14 +101,17 @@ def read(place: Place, wishes: Wishes) -> Reading:
         first = missing[0] or "(an empty cell)"
         text = f"{len(missing)} of {len(sheet)} rows of {sheet.file} name images that are not there; the first is {first!r}."
         wishes.emit(Said(stage="scan", text=text, level="warn"))
-        reading.skipped += [Skipped(m or f"{sheet.file}: empty cell", "the table names it and it is not there") for m in missing]
+        reading.skipped += [
+            Skipped(m or f"{sheet.file}: empty cell", "the table names it and it is not there") for m in missing
+        ]
         reading.facts["rows without an image"] = str(len(missing))
     reading.rows = _one_each(groups, reading)
     _letters(reading)
     _unlisted(finder, reading, sheet)
-    modalities = {s.modality for s in finder.series} if roles.how in UID_COLUMNS else set()
-    if len(modalities) == 1:
-        reading.modality = modalities.pop()
+    if finder.place.dicom:
+        _from_headers(finder, reading)
+    elif not any(r.patient for r in reading.rows):
+        from_names(reading)
     return reading
 
 
@@ -140,7 +144,13 @@ def image_column(sheet: Sheet, finder: Finder) -> tuple[str, str, float]:
                 best = (*rank, column, how)
     if best[2]:
         column, how = best[2], best[3]
-        look = finder.image if how == "path" else finder.folder_images if how == "folder" else lambda c: finder.dicom(how, c)
+        look = (
+            finder.image
+            if how == "path"
+            else finder.folder_images
+            if how == "folder"
+            else lambda c: finder.dicom(how, c)
+        )
         return column, how, sum(bool(look(sheet.columns[column][i])) for i in sample) / len(sample)
     likely = max(sheet.columns, key=lambda c: (_looks_like_paths(sheet.columns[c]), _hint(c, PATH_COLUMNS)))
     return likely, "path", 0.0
@@ -206,7 +216,9 @@ def _patient(sheet: Sheet, wishes: Wishes, image: str, guesses: list[Guess]) -> 
         column = sheet.find((name,))
         if column and column not in wishes.columns and any(sheet.columns[column]):
             n = len(set(sheet.columns[column]) - {""})
-            guesses.append(Guess("patient column", column, f"of its name; it holds {n} different patients", "--patient"))
+            guesses.append(
+                Guess("patient column", column, f"of its name; it holds {n} different patients", "--patient")
+            )
             return column
     return None
 
@@ -273,12 +285,14 @@ def _rows(sheet: Sheet, roles: Roles, finder: Finder, i: int, blank: str) -> lis
         sources = [(s.locator, s.id, s.patient) for s in inside] or [(m, "", cell) for m in images]
     else:
         found: list[Series] = finder.dicom(roles.how, cell)
-        sources = [(s.instance(cell) if roles.how == "instance" else s.locator, s.id, s.patient) for s in found]
+        sources = [(s.locator, s.id, s.patient) for s in found]
     cells = tuple(sheet.columns[c][i] for c in roles.labels)
     label: RawLabel = cells if len(cells) > 1 else (cells[0] or blank or None)
     part = part_of(sheet.columns[roles.part][i]) if roles.part else None
     own = sheet.columns[roles.patient][i] if roles.patient else ""
-    used = {roles.image, *roles.labels, roles.part, roles.patient}
+    if own and any(person for _, _, person in sources):
+        own = patient_key(own) or ""  # a hospital's PatientID: grouped by, never shown
+    used = {roles.image, *roles.labels, roles.part, roles.patient, *_identifying(sheet)}
     extra = {c: value(v[i]) for c, v in sheet.columns.items() if c not in used}
     return [Row(s, label, name, own or person, part, extra) for s, name, person in sources]
 
@@ -295,8 +309,6 @@ def _one_each(groups: dict[str, list[tuple[Row, int]]], reading: Reading) -> lis
         else:
             ranks = [WORSENING.get(str(x).casefold()) for x in labels]
             if None in ranks:
-                from dataclasses import replace
-
                 keep, unclear = replace(first, label=None), unclear + 1
             else:
                 top = labels[ranks.index(max(r for r in ranks if r is not None))]
@@ -338,12 +350,35 @@ def _letters(reading: Reading) -> None:
     distinct = {r.label.casefold() for r in reading.rows if isinstance(r.label, str)}
     if not {"b", "m"} <= distinct or not distinct <= {"b", "m", "n", "normal", "benign", "malignant"}:
         return
-    spelled = {r.label: _LETTERS[r.label.casefold()] for r in reading.rows if isinstance(r.label, str) and r.label.casefold() in _LETTERS}
-    from dataclasses import replace
-
-    reading.rows = [replace(r, label=spelled.get(r.label, r.label)) if isinstance(r.label, str) else r for r in reading.rows]
+    spelled = {
+        r.label: _LETTERS[r.label.casefold()]
+        for r in reading.rows
+        if isinstance(r.label, str) and r.label.casefold() in _LETTERS
+    }
+    reading.rows = [
+        replace(r, label=spelled.get(r.label, r.label)) if isinstance(r.label, str) else r for r in reading.rows
+    ]
     text = ", ".join(f"{k} = {v}" for k, v in sorted(spelled.items()))
     reading.guesses.append(Guess("class names", text, "these letters are usual for benign and malignant"))
+
+
+def _from_headers(finder: Finder, reading: Reading) -> None:
+    """Modality, and patients where the table names none, from the DICOM headers."""
+    by_source = {s.locator: s for s in finder.series} | {f: s for s in finder.series for f in s.files}
+    found = {r.source: by_source[r.source] for r in reading.rows if r.source in by_source}
+    say_modality(reading, [s.modality for s in found.values()])
+    if not any(r.patient for r in reading.rows) and any(s.patient for s in found.values()):
+        reading.rows = [replace(r, patient=found[r.source].patient) if r.source in found else r for r in reading.rows]
+    if any(g.what == "patient column" for g in reading.guesses) or not any(r.patient for r in reading.rows):
+        return
+    n = len({r.patient for r in reading.rows if r.patient})
+    reading.guesses.append(Guess("patient", f"{n} patients", "the DICOM headers name them", "--patient"))
+
+
+def _identifying(sheet: Sheet) -> list[str]:
+    """Columns that name a person or an object of the archive: they are not carried along."""
+    words = {"patient_name", "patientname", "name", "birth_date", "birthdate", "dob", "mrn", "accession_number"}
+    return [c for c in sheet.columns if plain(c) in words or plain(c).endswith("_uid")]
 
 
 def _unlisted(finder: Finder, reading: Reading, sheet: Sheet) -> None:
@@ -359,7 +394,9 @@ def _none_found(sheet: Sheet, roles: Roles, missing: list[str], place: Place) ->
     first = next((m for m in missing if m), "(empty)")
     fact = f"None of the {len(sheet)} images that {sheet.file} names in its column {roles.image!r} was found; the first is {first!r}."
     rule = f"The names must lead to images in {place.root} ({len(place.images)} are there)."
-    return InputError(fact, rule, "Put the table beside the images, or name the image folder, and the table with --labels.")
+    return InputError(
+        fact, rule, "Put the table beside the images, or name the image folder, and the table with --labels."
+    )
 
 
 def _hint(column: str, names: tuple[str, ...]) -> int:
@@ -388,7 +425,11 @@ def _path_like(sheet: Sheet) -> list[str]:
 
 def _looks_like_paths(cells: list[str]) -> bool:
     some = [c for c in cells[:_SAMPLE] if c]
-    return bool(some) and sum("/" in c or suffix_of(c) in (".png", ".jpg", ".jpeg", ".dcm", ".nii.gz", ".tif", ".nii") for c in some) > len(some) / 2
+    return (
+        bool(some)
+        and sum("/" in c or suffix_of(c) in (".png", ".jpg", ".jpeg", ".dcm", ".nii.gz", ".tif", ".nii") for c in some)
+        > len(some) / 2
+    )
 
 
 def _could_be_label(cells: list[str]) -> bool:

@@ -60,7 +60,9 @@ def read_sheet(path: Path, file: str) -> Sheet:
         ) from error
     rows = [r for r in rows if any(r)]
     if not header or not rows:
-        raise FormatError(f"The table {path.name} has no rows.", "A table has a header and one row a case.", "Fill it in.")
+        raise FormatError(
+            f"The table {path.name} has no rows.", "A table has a header and one row a case.", "Fill it in."
+        )
     columns: dict[str, list[str]] = {}
     for j, name in enumerate(header):
         key = name if name and name not in columns else f"{name or 'column'} {j + 1}"

@@ -129,7 +129,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def address(place: Path) -> Iterator[str]:
     """Address of a running service of both models."""
     command = [sys.executable, "-c", SERVE, "0", str(place / "flat.scanwright"), str(place / "deep.scanwright")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with (
+        (place / "stderr.txt").open("w") as log,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as process,
+    ):
         assert process.stdout is not None
         url = process.stdout.readline().strip()
         assert url.startswith("http://127.0.0.1:"), url
@@ -171,6 +174,23 @@ def test_the_service_and_the_file_agree(address: str, place: Path) -> None:
     direct = workflow.open_model(place / "flat.scanwright").predict(read_volume(place / "ramp.png"), case="ramp")
     (served,) = send(address, place / "ramp.png").json()["results"]
     assert served["logits"] == pytest.approx(direct.logits, abs=1e-5)
+
+
+def test_serving_needs_no_torch(place: Path) -> None:
+    code = f"""
+import sys
+from pathlib import Path
+for name in ("torch", "monai", "sklearn", "lightning"):
+    sys.modules[name] = None
+from starlette.testclient import TestClient
+from scanwright.serving import create_app
+from scanwright.serving.server import open_file
+app = create_app({{"m": open_file(Path({str(place / "flat.scanwright")!r}))}})
+with TestClient(app, base_url="http://localhost") as client:
+    data = Path({str(place / "bright.png")!r}).read_bytes()
+    sys.exit(client.post("/v1/predict", files={{"files": ("a.png", data)}}).status_code != 200)
+"""
+    assert subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=False).returncode == 0
 
 
 @pytest.mark.skipif(not KIT.is_dir(), reason="the kit of real images is not beside the repository")
@@ -262,6 +282,30 @@ def test_it_stops_when_asked_and_leaves_nothing(place: Path, tmp_path: Path) -> 
         process.terminate()
         assert process.wait(40) == 0
     assert not list((tmp_path / "work").iterdir())
+
+
+@pytest.mark.skipif(not KIT.is_dir(), reason="the kit of real images is not beside the repository")
+def test_nothing_of_a_patient_is_printed_or_answered(address: str, place: Path) -> None:
+    import pydicom
+
+    marker = "ZZMARKERZZ"
+    image = pydicom.dcmread(KIT / "dicom_misc" / "hd_dx_image.dcm")
+    image.PatientName, image.PatientID, image.AccessionNumber = f"{marker}^A", marker, marker
+    image.PatientBirthDate, image.StudyDate = "19001301", "not a date"
+    image.add_new("PatientAge", "AS", f"{marker} is not an age")
+    image.save_as(place / "marked.dcm")
+    whole = (place / "marked.dcm").read_bytes()
+    texts = [send(address, place / "marked.dcm").text]
+    for n, cut in enumerate((400, 900, 1500, len(whole) // 2, len(whole) - 10)):
+        (place / f"cut{n}.dcm").write_bytes(whole[:cut])
+        texts.append(send(address, place / f"cut{n}.dcm").text)
+    damaged = whole.replace(b"PN", b"DS").replace(b"LO", b"IS").replace(b"SH", b"UI")
+    (place / "odd.dcm").write_bytes(damaged)
+    texts.append(send(address, place / "odd.dcm").text)
+    assert marker in whole.decode("latin-1")
+    for text in (*texts, (place / "stderr.txt").read_text()):
+        assert marker not in text
+        assert "Traceback" not in text
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -275,3 +276,26 @@ def test_an_array_of_many_images_is_a_case_a_row(
 ) -> None:
     uploads = put(folder, ("x.npy", make["npy"](np.zeros(shape, np.float32))))
     assert [p.name for p in sort_files(uploads, folder, Limits(), volumes=volumes).pieces] == names
+
+
+SAMPLES = {
+    "dicom": b"\0" * 128 + b"DICM" + b"\x02\0\0\0UL\x04\0",
+    "nifti": struct.pack("<I", 348) + b"\0" * 340 + b"n+1\0",
+    "nifti-gz": gzip.compress(struct.pack(">I", 348) + b"\0" * 340 + b"n+1\0"),
+    "nrrd": b"NRRD0005\ntype: uint8\n",
+    "mha": b"ObjectType = Image\nNDims = 3\nElementType = MET_SHORT\n",
+    "png": b"\x89PNG\r\n\x1a\n",
+    "jpeg": b"\xff\xd8\xff\xe0",
+    "tiff": b"MM\0*",
+    "npy": b"\x93NUMPY\x01\0",
+}
+
+
+def test_each_kind_fits_its_own_content_only_and_refuses_stubs(tmp_path: Path) -> None:
+    assert set(SAMPLES) == set(KINDS)
+    for name, sample in SAMPLES.items():
+        assert [k for k, kind in KINDS.items() if kind.fits(sample)] == [name]
+        path = tmp_path / name
+        path.write_bytes(sample)
+        with suppress(Refusal):  # a stub may be refused here or by the reader, never with another error
+            KINDS[name].measure(path, name, Limits())

@@ -137,7 +137,8 @@ class _Visit:
 
     def __init__(self, guard: Guard, scope: Scope, receive: Receive, send: Send) -> None:
         self.guard, self.scope, self._receive, self._send = guard, scope, receive, send
-        self.arrived = 0
+        self.arrived, self.status = 0, 0
+        self.until = time.monotonic() + guard.limits.request_s
         self.started = self.ended = self.gone = False
 
     async def serve(self) -> None:
@@ -157,7 +158,7 @@ class _Visit:
                 fix = "Report that number to whoever runs the service."
                 await self._answer(Refusal(500, fact, f"The log has it under {number}.", fix))
         finally:
-            log.info("%s %s %.3f s", self.scope["method"], getattr(self, "status", "-"), time.monotonic() - began)
+            log.info("%s %s %.3f s", self.scope["method"], self.status or "-", time.monotonic() - began)
 
     async def _answer(self, refusal: Refusal) -> None:
         response = JSONResponse(refusal.to_dict(), refusal.status, refusal.headers)
@@ -168,7 +169,8 @@ class _Visit:
         if self.ended or self.gone:
             return await self._receive()
         try:
-            message = await asyncio.wait_for(self._receive(), self.guard.limits.idle_s)
+            patience = min(self.guard.limits.idle_s, self.until - time.monotonic())
+            message = await asyncio.wait_for(self._receive(), max(patience, 0))
         except TimeoutError:
             self.gone = True  # nothing more is worth waiting for
             raise Refusal(408, "The upload stopped arriving.", "A body must keep coming.", "Send it again.") from None

@@ -24,7 +24,7 @@ class Limits:
         idle_s: Longest silence of a sender within a request, in seconds.
         read_s: Longest time to decode one case, in seconds.
         read_mb: Memory that decoding may take beyond what its process starts with, in MB.
-        request_s: Time after which the cases of a request that are still open are given up.
+        request_s: Time for a body to arrive, and then for its cases; what is open after that is given up.
         keep_s: How long pictures and heat maps can be fetched, in seconds.
         keep_mb: Space for pictures and heat maps; the oldest go first.
 

@@ -9,10 +9,12 @@ a child that was taken over cannot make the service execute anything.
 from __future__ import annotations
 
 import json
+import logging
 import struct
 import subprocess
 import sys
 import threading
+import warnings
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -85,7 +87,8 @@ class ReaderProcess:
         child = self._child
         if child is None or child.poll() is not None:
             command = [sys.executable, "-m", "scanwright.serving.reader", str(self.limits.read_mb)]
-            child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            # A session of its own: Ctrl-C ends the service, which then ends the child when it is no longer needed.
+            child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
             self._child = child
             self._timed(child, lambda: _receive(child), _START_S)
         return child
@@ -199,6 +202,13 @@ def unpacked(header: dict[str, Any], voxels: bytes) -> Volume | ScanwrightError 
     return Volume(array, grid, window=window, header=facts["header"], **rest)
 
 
+def hush_readers() -> None:
+    """Keep libraries from repeating what they read: their warnings may quote a patient's data."""
+    warnings.simplefilter("ignore")
+    for name in ("pydicom", "nibabel", "PIL", "tifffile", "highdicom", "pylibjpeg"):
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+
+
 def _limit_memory(more_mb: float) -> None:
     """Allow the process that many MB of address space beyond what it has now."""
     try:
@@ -223,6 +233,7 @@ def main(source: BinaryIO, sink: BinaryIO, read_mb: float) -> None:
 
     from scanwright.io import read_volume
 
+    hush_readers()
     _limit_memory(read_mb)
     _send(sink, "ready")
     for line in source:

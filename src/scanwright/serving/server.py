@@ -6,6 +6,8 @@ import ipaddress
 import signal
 import socket
 import threading
+import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +18,7 @@ from scanwright.core import Emit, Finished, InputError, Plan, Prediction, Said, 
 from scanwright.serving.app import create_app
 from scanwright.serving.guard import LOOPBACK
 from scanwright.serving.limits import Limits
+from scanwright.serving.reader import hush_readers
 from scanwright.serving.shelf import Model
 
 
@@ -44,8 +47,6 @@ def serve(
         InputError: The address is not loopback or is in use, there is no model, or the limit is no limit.
         ModelFileError: A model file is damaged.
     """
-    import time
-
     import uvicorn
 
     began = time.monotonic()
@@ -75,7 +76,8 @@ def serve(
             limit_concurrency=256,
             h11_max_incomplete_event_size=65536,
         )
-        with signals_end_the_run():
+        with signals_end_the_run(), warnings.catch_warnings():
+            hush_readers()
             uvicorn.Server(config).run(sockets=[listener])
     emit(Finished(stage="serve", seconds=time.monotonic() - began))
 

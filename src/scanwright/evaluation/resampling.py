@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-_CELLS = 4_000_000
-"""Weights held at once: 32 MB of float64."""
+_CELLS = 2_000_000
+"""Weights held at once: 16 MB of float64."""
 
 
 def group_index(groups: Sequence[Any] | NDArray[Any] | None, n: int) -> NDArray[np.intp]:
@@ -40,7 +40,7 @@ def draw_weights(n_groups: int, n_bootstrap: int, seed: int, chunk: int | None =
         n_groups: Number of groups, G.
         n_bootstrap: Number of resamples, R.
         seed: Seed of the generator; the draws do not depend on ``chunk``.
-        chunk: Resamples in one array; None for about 32 MB.
+        chunk: Resamples in one array; None for about 16 MB.
 
     Yields:
         ``(r, G)`` how often each group was drawn; each row sums to G.

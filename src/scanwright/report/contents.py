@@ -30,8 +30,10 @@ class ReportContents:
         evaluations: ``who`` is ``model``, ``uncalibrated``, ``linear`` or ``majority``.
         samples: Caption (the class) and picture, ``(rows, columns)`` or ``(…, 3)`` uint8.
         explained: Rows of ``case, truth, predicted, probability, picture, overlay, correct``.
-        examination: Faithfulness of the heat maps: ``method, score, random, passed, sentence``;
-            None when it was not examined.
+        examination: Faithfulness of the heat maps: ``method, passed, sentence``, and where known
+            ``score`` (a number, or ``value, low, high``; 0 is chance), ``random``, ``classes``
+            (the same for each answered class), ``controls`` and ``curves``. ``passed`` is None
+            where too few cases could be examined. None when there was no examination.
         provenance: Names and values: versions, seed, hashes, hardware, time.
         command: What was typed.
         notes: Further sentences.
@@ -50,6 +52,16 @@ class ReportContents:
     provenance: Mapping[str, str] = field(default_factory=dict)
     command: str = ""
     notes: Sequence[str] = ()
+
+    @property
+    def checked(self) -> bool:
+        """Whether `check` has looked at the cohort, so that silence means that nothing was found."""
+        return self.plan is not None or bool(self.findings)
+
+    @property
+    def hidden(self) -> bool:
+        """Whether the heat maps failed their examination."""
+        return self.examination is not None and self.examination.get("passed") is False
 
     def judged(self, who: str = "model", part: str | None = None) -> Evaluation | None:
         """The evaluation that the page speaks of.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,12 +19,21 @@ from scanwright.report.views import (
     classes_table,
     comparison,
     confusion_table,
+    examination_figure,
     learning_figures,
     quality_figures,
     race_table,
     tiles,
 )
-from scanwright.report.words import PART_WORDS, RESEARCH_USE, lights, limits, verdict_sentences
+from scanwright.report.words import (
+    PART_WORDS,
+    RESEARCH_USE,
+    examined,
+    faithfulness,
+    lights,
+    limits,
+    verdict_sentences,
+)
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -121,7 +130,7 @@ def page_view(contents: ReportContents) -> dict[str, Any]:
     judged = contents.judged()
     seen = lights(contents)
     samples, explained = _pictured(contents)
-    hidden = contents.examination is not None and not contents.examination.get("passed")
+    hidden = contents.hidden
     wrong = [row for row in explained if not row["correct"]]
     return {
         "style": (_TEMPLATES / "style.css").read_text(encoding="utf-8"),
@@ -135,7 +144,8 @@ def page_view(contents: ReportContents) -> dict[str, Any]:
         "lights": seen,
         "tiles": tiles(judged) if judged else [],
         "counts": counts_table(contents.cohort),
-        "samples": _by_caption(samples),
+        "samples": samples,
+        "grouped": _by_caption(samples),
         "findings": sorted(contents.findings, key=lambda f: ("stop", "warn", "info").index(f.severity)),
         "learning": learning_figures(contents.history),
         "race": race_table(contents.race),
@@ -145,7 +155,8 @@ def page_view(contents: ReportContents) -> dict[str, Any]:
         "confusion": confusion_table(judged) if judged else {},
         "figures": quality_figures(contents, judged) if judged else [],
         "hidden": hidden,
-        "examination": contents.examination,
+        "exam": _exam(contents),
+        "exam_figures": examination_figure(contents.examination),
         "looks": _looks(explained, contents.cohort.task, hidden),
         "errors": _errors(wrong, contents.cohort.task)[:MAX_ERRORS],
         "limits": limits(contents),
@@ -189,10 +200,11 @@ def _pictured(contents: ReportContents) -> tuple[list[dict[str, Any]], list[dict
     """Samples and explained cases with their pictures encoded, all within one budget."""
     chosen = list(contents.samples)[:MAX_SAMPLES]
     rows = list(contents.explained)
-    hidden = contents.examination is not None and not contents.examination.get("passed")
+    failed = _failed_classes(contents)
     wanted: list[Any] = [p for _, p in chosen]
     for row in rows:
-        wanted += [row.get("picture"), None if hidden else row.get("overlay")]
+        unfit = contents.hidden or str(row.get("predicted")) in failed
+        wanted += [row.get("picture"), None if unfit else row.get("overlay")]
     uris = iter(embed(wanted))
     samples = [{"caption": str(caption), "uri": next(uris), **_size(p)} for caption, p in chosen]
     explained, is_number = [], contents.cohort.task == "regress"
@@ -229,11 +241,32 @@ def _rounded(value: Any, is_number: bool) -> str:
         return str(value)
 
 
-def _by_caption(samples: Iterable[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+def _by_caption(samples: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     groups: dict[str, list[dict[str, Any]]] = {}
     for sample in samples:
         groups.setdefault(sample["caption"], []).append(sample)
-    return groups
+    many = len(samples) >= 3 * len(groups)
+    return groups if many else {}
+
+
+def _exam(contents: ReportContents) -> dict[str, Any]:
+    """The examination in words; empty if there was none."""
+    if contents.examination is None:
+        return {}
+    passed = contents.examination.get("passed")
+    sentence = str(contents.examination.get("sentence") or examined(passed))
+    return {
+        "passed": bool(passed),
+        "sentence": sentence,
+        "details": faithfulness(contents.examination),
+        "failed": _failed_classes(contents),
+    }
+
+
+def _failed_classes(contents: ReportContents) -> list[str]:
+    """Classes whose own heat maps failed although the maps as a whole may have passed."""
+    classes = dict((contents.examination or {}).get("classes") or {})
+    return [str(name) for name, facts in classes.items() if isinstance(facts, Mapping) and facts.get("passed") is False]
 
 
 def _looks(explained: Sequence[dict[str, Any]], task: str, hidden: bool) -> list[dict[str, Any]]:

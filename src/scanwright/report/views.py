@@ -264,6 +264,32 @@ def _scatter(judged: Evaluation) -> Figure:
     return Figure("Predicted against true", draw([Series(name, line["x"], line["y"], 0, "points")], axes), words)
 
 
+def examination_figure(examination: Mapping[str, Any] | None) -> list[Figure]:
+    """How much of the evidence is left as more of the image is covered, or shown.
+
+    Args:
+        examination: See :class:`~scanwright.report.ReportContents`; ``curves`` has ``fractions``,
+            ``deletion``, ``insertion`` and the same with ``_chance``.
+
+    Returns:
+        One chart, or none.
+    """
+    curves = dict((examination or {}).get("curves") or {})
+    names = {"deletion": "map’s places covered", "deletion_chance": "covered by chance", "insertion": "only map’s places shown", "insertion_chance": "shown by chance"}  # fmt: skip
+    x = list(curves.get("fractions") or [])
+    series, legend = [], []
+    for name, label in names.items():
+        y = list(curves.get(name) or [])
+        if not x or len(y) != len(x):
+            continue
+        colour, style = (0 if name.startswith("deletion") else 1), ("dashed" if name.endswith("chance") else "line")
+        series.append(Series(label, x, y, colour, style))
+        legend.append((colour, style, label))
+    svg = draw(series, Axes("Examination of the heat maps", "share of the image", "evidence left"))
+    words = "A faithful map takes the evidence away sooner than chance when its places are covered, and brings it back sooner when they are shown."
+    return [Figure("The examination", svg, words, tuple(legend))] if svg else []
+
+
 def flat_history(history: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Rows with all numbers on one level, whatever nesting they came with."""
     return [{**{k: v for k, v in row.items() if k != "values"}, **dict(row.get("values") or {})} for row in history]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, NamedTuple
 
 from scanwright.core import Evaluation, Interval
 from scanwright.report.contents import ReportContents
@@ -212,13 +212,13 @@ def _lights(contents: ReportContents) -> Iterator[Light]:
         yield Light("red", finding.text)
     for finding in warns:
         yield Light("amber", finding.text)
-    if not stops and not warns:
+    if contents.checked and not stops and not warns:
         yield Light(
             "green", "The check of the images found no leak between parts, no damaged file and no contradiction."
         )
     if contents.examination is not None:
-        passed = bool(contents.examination.get("passed"))
-        yield Light("green" if passed else "amber", str(contents.examination.get("sentence") or _examined(passed)))
+        passed = contents.examination.get("passed")
+        yield Light("green" if passed else "amber", str(contents.examination.get("sentence") or examined(passed)))
 
 
 def _calibration(judged: Evaluation) -> Iterator[Light]:
@@ -249,12 +249,34 @@ def _beaten(contents: ReportContents, judged: Evaluation) -> Iterator[Light]:
         yield Light("amber", f"A linear baseline is as good: {word} {number(other.value)} against {number(own.value)}.")
 
 
-def _examined(passed: bool) -> str:
-    return (
-        "The heat maps passed their examination."
-        if passed
-        else "The heat maps failed their examination and are hidden."
-    )
+def examined(passed: bool | None) -> str:
+    """The outcome of the examination of the heat maps, where it does not speak for itself."""
+    if passed is None:
+        return "Too few cases to tell whether the heat maps can be believed."
+    return "The heat maps passed their examination." if passed else "The heat maps failed their examination."
+
+
+def faithfulness(examination: Mapping[str, Any]) -> str:
+    """Score and controls of the examination in a sentence or two; empty if there are none."""
+    score, chance = _as_interval(examination.get("score")), _as_interval(examination.get("random"))
+    if score is None:
+        return ""
+    beside = "0 is chance" if chance is None else f"a random map of the same kind scores {number(chance.value)}"
+    said = f"Method: {examination.get('method') or 'heat map'}. Faithfulness {with_interval(score)}; {beside}."
+    controls = {k: _as_interval(v) for k, v in dict(examination.get("controls") or {}).items()}
+    others = ", ".join(f"{name} {number(value.value)}" for name, value in controls.items() if value is not None)
+    return said + (f" Lead over maps that cannot know the answer: {others}." if others else "")
+
+
+def _as_interval(value: Any) -> Interval | None:
+    if isinstance(value, Mapping):
+        ends = [float(value[k]) if _is_number(value.get(k)) else math.nan for k in ("value", "low", "high")]
+        return Interval(*ends) if math.isfinite(ends[0]) else None
+    return Interval(float(value), math.nan, math.nan) if _is_number(value) else None
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def limits(contents: ReportContents) -> list[str]:

@@ -28,7 +28,7 @@ _INFERNO = np.array(
     dtype=np.float32,
 )
 _COLOUR_FROM = 0.35
-_STRONGEST = 0.7
+_STRONGEST = 0.6
 _FADE_FROM, _FADE_TO = 0.15, 0.6
 
 

@@ -186,3 +186,41 @@ def test_a_report_replaces_an_older_one_whole(make: Any, tmp_path: Path) -> None
 def test_a_folder_that_is_missing_is_named(make: Any, tmp_path: Path) -> None:
     with pytest.raises(ResourceError, match=r"'report\.html' cannot be written"):
         write_report(tmp_path / "missing" / "report.html", make())
+
+
+def test_the_examination_of_the_explain_room_is_told(make: Any) -> None:
+    exam = {
+        "method": "cam", "passed": True, "sentence": "Faithful on 64 cases.",
+        "score": {"value": 0.31, "low": 0.25, "high": 0.37},
+        "controls": {"edges": {"value": 0.2, "low": 0.1, "high": 0.3}},
+        "classes": {"pneumonia": {"passed": False, "sentence": "Not for pneumonia."}},
+        "curves": {"fractions": [0, 0.5, 1], "deletion": [1, 0.2, 0], "deletion_chance": [1, 0.5, 0], "insertion": [0, 0.9, 1], "insertion_chance": [0, 0.5, 1]},
+    }  # fmt: skip
+    page = Page(render(make(examination=exam)))
+    assert "Faithfulness 0.310 (95 % interval 0.250–0.370); 0 is chance." in page.text
+    assert "edges 0.200" in page.text
+    assert "Examination of the heat maps" in {a["aria-label"] for a in page.all("svg")}
+    # every explained case was answered "pneumonia", whose own maps failed
+    assert not [a for a in page.all("img") if str(a["alt"]).startswith("Heat map")]
+
+
+def test_heat_maps_that_could_not_be_examined_are_shown_with_a_caution(make: Any) -> None:
+    exam = {"method": "cam", "passed": None, "score": {"value": None, "low": None, "high": None}, "sentence": ""}
+    page = Page(render(make(examination=exam)))
+    assert "Too few cases to tell whether the heat maps can be believed." in page.text
+    assert [a for a in page.all("img") if str(a["alt"]).startswith("Heat map")]
+
+
+def test_a_cohort_that_was_not_checked_is_not_called_clean(make: Any) -> None:
+    text = Page(render(make(findings=(), part="external"))).text
+    assert "These images were not checked." in text
+    assert "no leak between parts" not in text
+
+
+def test_samples_of_many_captions_stand_in_one_grid(make: Any) -> None:
+    picture = np.zeros((30, 30), np.uint8)
+    few = Page(render(make(samples=[("a", picture)] * 3 + [("b", picture)] * 3, explained=())))
+    many = Page(render(make(samples=[(f"{k} mm", picture) for k in range(12)], explained=())))
+    strips = [sum(a.get("class") == "strip" for a in page.all("div")) for page in (few, many)]
+    assert strips == [2, 1]
+    assert len(many.all("img")) == 12

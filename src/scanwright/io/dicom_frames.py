@@ -11,12 +11,12 @@ from pydicom.dataset import Dataset
 
 from scanwright.core.errors import FormatError
 from scanwright.io.dicom_geometry import Frame
-from scanwright.io.dicom_open import number, numbers, text
+from scanwright.io.dicom_open import Header, number, numbers, text
 
 _MAX_FRAMES = 1_000_000
 
 
-def n_frames(dataset: Dataset, path: Path) -> int:
+def n_frames(dataset: Header, path: Path) -> int:
     """Number of frames, at least 1.
 
     Raises:
@@ -33,7 +33,7 @@ def n_frames(dataset: Dataset, path: Path) -> int:
     return count
 
 
-def frames_of(dataset: Dataset, path: Path) -> list[Frame]:
+def frames_of(dataset: Header, path: Path) -> list[Frame]:
     """Place, rescale and time keys of every frame of an object.
 
     Args:
@@ -61,7 +61,7 @@ def frames_of(dataset: Dataset, path: Path) -> list[Frame]:
     return [_repeated(dataset, first, n) for n in range(count)]
 
 
-def pixel_spacing(dataset: Dataset) -> tuple[float, float] | None:
+def pixel_spacing(dataset: Header) -> tuple[float, float] | None:
     """Distance between rows and between columns in mm, None if the header has none.
 
     Source:
@@ -90,12 +90,12 @@ def _is_pair(values: tuple[float, ...] | None) -> bool:
     return values is not None and len(values) == 2 and min(values) > 0
 
 
-def _tuple_of(dataset: Dataset, name: str, n: int) -> tuple[float, ...] | None:
+def _tuple_of(dataset: Header, name: str, n: int) -> tuple[float, ...] | None:
     values = numbers(dataset, name)
     return values if values is not None and len(values) == n else None
 
 
-def _classic(dataset: Dataset, path: Path) -> Frame:
+def _classic(dataset: Header, path: Path) -> Frame:
     keys = {
         "temporal_position": number(dataset, "TemporalPositionIdentifier"),
         "b_value": number(dataset, "DiffusionBValue"),
@@ -131,7 +131,7 @@ def _classic(dataset: Dataset, path: Path) -> Frame:
     )
 
 
-def _repeated(dataset: Dataset, first: Frame, n: int) -> Frame:
+def _repeated(dataset: Header, first: Frame, n: int) -> Frame:
     """Frame ``n`` of a multi-frame object without functional groups."""
     offsets = numbers(dataset, "GridFrameOffsetVector")
     position = None
@@ -145,7 +145,7 @@ def _repeated(dataset: Dataset, first: Frame, n: int) -> Frame:
     return Frame(first.file, n, position, orientation, first.spacing, first.thickness, first.slope, first.intercept)
 
 
-def _enhanced(dataset: Dataset, path: Path, shared: Dataset, group: Dataset, n: int) -> Frame:
+def _enhanced(dataset: Header, path: Path, shared: Dataset, group: Dataset, n: int) -> Frame:
     def item(name: str) -> Dataset:
         for source in (group, shared):
             found = source.get(name)
@@ -204,7 +204,7 @@ def _moment_s(value: str) -> float | None:
     return math.fsum((days * 86400.0, seconds))
 
 
-def shared_item(dataset: Dataset, name: str) -> Any:
+def shared_item(dataset: Header, name: str) -> Any:
     """First item of a shared (or else first per-frame) functional group, an empty one if missing."""
     for groups in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
         sequence = dataset.get(groups)

@@ -12,11 +12,11 @@ from typing import Any
 
 import pydicom
 from pydicom import config
-from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_file_meta_info
 
 from scanwright.core.errors import FormatError
+from scanwright.io.dicom_quick import QuickHeader, Wanted, quick_header
 from scanwright.io.guard import damaged, reading
 
 logging.getLogger("pydicom").setLevel(logging.CRITICAL)  # its warnings quote values, which may be names
@@ -27,6 +27,9 @@ SEGMENTATIONS = frozenset({"1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.
 SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"
 DIRECTORY = "1.2.840.10008.1.3.10"
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
+
+Header = Dataset | QuickHeader
+"""What :func:`open_dicom` gives."""
 
 FACTS = {
     "sop_class": "SOPClassUID",
@@ -109,10 +112,15 @@ _PLACE = [
     "SegmentSequence",
     "SegmentationType",
 ]
-_TAGS: list[int] = sorted({int(tag_for_keyword(k) or 0) for k in [*_PLACE, *FACTS.values()]} - {0})
+HEADER_NAMES = tuple(dict.fromkeys([*_PLACE, *FACTS.values()]))
+"""Attributes that are read when only the header is."""
+
+_WANTED = Wanted(list(HEADER_NAMES))
+_TAGS: list[int] = sorted(_WANTED.tags.values())
+_QUICK_BYTES = 32768
 
 
-def open_dicom(path: Path, *, pixels: bool = False) -> Dataset:
+def open_dicom(path: Path, *, pixels: bool = False) -> Any:
     """Read the header of a DICOM file, and its pixel data if asked.
 
     Args:
@@ -120,14 +128,17 @@ def open_dicom(path: Path, *, pixels: bool = False) -> Dataset:
         pixels: Read every element, the pixel data too.
 
     Returns:
-        The data set; ``pixel_offset`` is where the pixel data element starts in the file,
+        The data set (a :class:`QuickHeader` for a plain header); ``pixel_offset`` is where the pixel data element starts in the file,
         -1 when there is none or the data set is deflated.
 
     Raises:
         FormatError: The file is no DICOM data set, or unpacks to far more than it holds.
     """
     with reading(path, "DICOM"), path.open("rb") as file:
-        deflated = _DEFLATED in file.read(2048)
+        head = file.read(2048 if pixels else _QUICK_BYTES)
+        if not pixels and (quick := quick_header(head, _WANTED, str(path))) is not None:
+            return quick
+        deflated = _DEFLATED in head[:2048]
         if deflated:
             _check_deflated(path)
         file.seek(0)
@@ -143,22 +154,22 @@ def open_dicom(path: Path, *, pixels: bool = False) -> Dataset:
     return dataset
 
 
-def transfer_syntax(dataset: Dataset) -> str:
+def transfer_syntax(dataset: Header) -> str:
     """UID of the transfer syntax; worked out from the encoding when the file meta is missing."""
     uid = str(getattr(dataset, "file_meta", {}).get("TransferSyntaxUID", "") or "")
     if uid:
         return uid
-    implicit, little = dataset.original_encoding
+    implicit, little = getattr(dataset, "original_encoding", (False, True))
     return "1.2.840.10008.1.2" if implicit else "1.2.840.10008.1.2.1" if little else "1.2.840.10008.1.2.2"
 
 
-def number(dataset: Dataset, name: str) -> float | None:
+def number(dataset: Header, name: str) -> float | None:
     """First value of an attribute as a finite number, None if missing or empty."""
     values = numbers(dataset, name)
     return values[0] if values else None
 
 
-def numbers(dataset: Dataset, name: str) -> tuple[float, ...] | None:
+def numbers(dataset: Header, name: str) -> tuple[float, ...] | None:
     """Values of an attribute as finite numbers, None if missing, empty or no numbers."""
     try:
         value = dataset.get(name)
@@ -170,7 +181,7 @@ def numbers(dataset: Dataset, name: str) -> tuple[float, ...] | None:
     return found if found and all(math.isfinite(v) for v in found) else None
 
 
-def text(dataset: Dataset, name: str) -> str:
+def text(dataset: Header, name: str) -> str:
     """An attribute as text, several values joined by backslashes; empty if missing."""
     try:
         value = dataset.get(name)
@@ -182,10 +193,10 @@ def text(dataset: Dataset, name: str) -> str:
 
 
 def _is_many(value: Any) -> bool:
-    return isinstance(value, Iterable) and not isinstance(value, str | bytes)
+    return not isinstance(value, str | int | float | bytes) and isinstance(value, Iterable)
 
 
-def facts(dataset: Dataset) -> dict[str, str]:
+def facts(dataset: Header) -> dict[str, str]:
     """Header facts that do not identify a person, for ``Volume.header``."""
     found = {name: value for name, attribute in FACTS.items() if (value := text(dataset, attribute))}
     if not found.get("laterality") and (side := text(dataset, "ImageLaterality")):
@@ -194,12 +205,12 @@ def facts(dataset: Dataset) -> dict[str, str]:
     return found
 
 
-def modality(dataset: Dataset) -> str | None:
+def modality(dataset: Header) -> str | None:
     """DICOM modality code, None if missing."""
     return text(dataset, "Modality").upper() or None
 
 
-def unit(dataset: Dataset, *, has_rescale: bool) -> str:
+def unit(dataset: Header, *, has_rescale: bool) -> str:
     """Unit of the rescaled values: ``"HU"``, ``"BQML"``, ``"SUVbw"`` or ``"1"``.
 
     Source:
@@ -217,7 +228,7 @@ def unit(dataset: Dataset, *, has_rescale: bool) -> str:
     return "1"
 
 
-def window(dataset: Dataset) -> tuple[float, float] | None:
+def window(dataset: Header) -> tuple[float, float] | None:
     """First display window (centre, width), None if there is none that shows anything."""
     centre, width = number(dataset, "WindowCenter"), number(dataset, "WindowWidth")
     if centre is None or width is None or width <= 0:
@@ -225,7 +236,7 @@ def window(dataset: Dataset) -> tuple[float, float] | None:
     return centre, width
 
 
-def refuse_without_pixels(path: Path, dataset: Dataset) -> FormatError:
+def refuse_without_pixels(path: Path, dataset: Header) -> FormatError:
     """The error for an object that holds no image."""
     kind = modality(dataset) or "unknown"
     return FormatError(

@@ -16,7 +16,7 @@ from pydicom.uid import UID
 
 from scanwright.core.errors import FormatError
 from scanwright.io.dicom_frames import n_frames
-from scanwright.io.dicom_open import number, open_dicom, refuse_without_pixels, text, transfer_syntax
+from scanwright.io.dicom_open import Header, number, open_dicom, refuse_without_pixels, text, transfer_syntax
 from scanwright.io.guard import check_pixels, check_size, damaged, reading, truncated
 
 _NATIVE = {"1.2.840.10008.1.2": "<", "1.2.840.10008.1.2.1": "<", "1.2.840.10008.1.2.2": ">"}
@@ -75,7 +75,7 @@ class Layout:
         return (self.rows, self.columns, 3) if self.colour else (self.rows, self.columns)
 
 
-def layout_of(dataset: Dataset, path: Path) -> Layout:
+def layout_of(dataset: Header, path: Path) -> Layout:
     """Layout of the pixels, from the header.
 
     Args:
@@ -129,7 +129,7 @@ def is_direct(layout: Layout, allocated: int) -> bool:
     )
 
 
-def read_frames(path: Path, dataset: Dataset, layout: Layout, out: NDArray[Any]) -> None:
+def read_frames(path: Path, dataset: Header, layout: Layout, out: NDArray[Any]) -> None:
     """Decode all frames of one file.
 
     Grey values are sign-extended and freed of overlay bits; colour becomes RGB.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from scanwright.core.grid import Grid
 from scanwright.core.volume import Volume
 from scanwright.io.dicom_frames import frames_of, shared_item
 from scanwright.io.dicom_geometry import Frame, stack
-from scanwright.io.dicom_open import SEGMENTATIONS, SLIDE, facts, modality, number, numbers, text, unit, window
+from scanwright.io.dicom_open import SEGMENTATIONS, SLIDE, Header, facts, modality, number, numbers, text, unit, window
 from scanwright.io.dicom_pixels import Layout, layout_of, read_frames
 from scanwright.io.guard import check_size
 from scanwright.io.voxels import fill_not_finite, integral
@@ -29,7 +29,7 @@ class Item:
     """One file with its header."""
 
     path: Path
-    dataset: Dataset
+    dataset: Header
 
 
 def read_items(items: Sequence[Item]) -> Volume:
@@ -162,7 +162,7 @@ def _grey(
     return Volume(array, grid, meaning, modality(dataset), channel, shown, header)  # type: ignore[arg-type]
 
 
-def _window(dataset: Dataset) -> tuple[float, float] | None:
+def _window(dataset: Header) -> tuple[float, float] | None:
     return window(dataset) or window(shared_item(dataset, "FrameVOILUTSequence"))
 
 
@@ -173,10 +173,10 @@ def _invert(values: NDArray[Any], layout: Layout) -> int:
     return span
 
 
-def _modality_lut(values: NDArray[Any], dataset: Dataset) -> NDArray[Any]:
+def _modality_lut(values: NDArray[Any], dataset: Header) -> NDArray[Any]:
     from pydicom.pixels import apply_modality_lut
 
-    found = np.asarray(apply_modality_lut(values, dataset))
+    found = np.asarray(apply_modality_lut(values, cast("Dataset", dataset)))  # sequences come from pydicom
     return found if found.dtype.itemsize <= 2 else found.astype(np.float32)
 
 
@@ -228,7 +228,7 @@ def _narrow(values: NDArray[Any]) -> NDArray[Any]:
     return values.astype(np.int32 if fits else np.float32)
 
 
-def _suv_factor(dataset: Dataset) -> float | None:
+def _suv_factor(dataset: Header) -> float | None:
     """SUVbw of one Bq/ml, where weight, dose and times are all in the header.
 
     Source:

@@ -10,12 +10,11 @@ from pathlib import Path
 from threading import Lock
 
 import numpy as np
-from pydicom.dataset import Dataset
 
 from scanwright.core.errors import FormatError, InputError, ScanwrightError
 from scanwright.core.volume import Volume
 from scanwright.io.content import kind_of_bytes
-from scanwright.io.dicom_open import DIRECTORY, facts, modality, number, numbers, open_dicom, text
+from scanwright.io.dicom_open import DIRECTORY, Header, facts, modality, number, numbers, open_dicom, text
 from scanwright.io.dicom_read import Item, read_items
 from scanwright.io.guard import not_found, reading
 from scanwright.io.locator import format_locator
@@ -196,7 +195,7 @@ def _without_localizers(items: list[Item]) -> tuple[list[Item], list[Item]]:
     return [i for i in items if not any(i is s for s in scouts)], scouts
 
 
-def _along(item: Item, dataset: Dataset) -> tuple[float, float, str]:
+def _along(item: Item, dataset: Header) -> tuple[float, float, str]:
     position, orientation = numbers(item.dataset, "ImagePositionPatient"), numbers(dataset, "ImageOrientationPatient")
     place = 0.0
     if position and orientation and len(position) == 3 and len(orientation) == 6:

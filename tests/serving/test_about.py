@@ -128,6 +128,9 @@ def test_both_languages_say_the_same_things() -> None:
         assert set(re.findall(r"\{\w+\}", one[1])) == set(re.findall(r"\{\w+\}", other[1])), one[0]
     used = set(re.findall(r'data-say="(\w+)"', (PAGE / "index.html").read_text(encoding="utf-8")))
     assert used <= set(keys[0])
+    from scanwright.evaluation.metrics import METRICS
+
+    assert set(METRICS) <= set(keys[0])  # every figure of a report has a name on the page
 
 
 def test_the_description_promises_what_is_said(client: TestClient, make: Any) -> None:

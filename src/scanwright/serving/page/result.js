@@ -37,7 +37,7 @@ export function card(result, model, about) {
 
 function headline(result, about) {
   if (result.task === "multilabel" && !result.label) return say("none");
-  if (result.task === "regress") return `${about?.classes?.[0] ?? ""} ${result.label}`.trim();
+  if (result.task === "regress") return about?.classes?.[0] ? `${about.classes[0]}: ${result.label}` : result.label;
   return result.label;
 }
 

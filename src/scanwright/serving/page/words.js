@@ -57,7 +57,8 @@ const ENGLISH = {
   test: "test", external: "external", val: "validation",
   auroc: "AUROC", average_precision: "Average precision", accuracy: "Accuracy", balanced_accuracy: "Balanced accuracy",
   precision: "Precision", recall: "Sensitivity (recall)", specificity: "Specificity", f1: "F1", ece: "Calibration error (ECE)",
-  mae: "Mean absolute error", rmse: "Root mean square error", r2: "R²",
+  loss: "Loss", quadratic_kappa: "Quadratic kappa", mae: "Mean absolute error", rmse: "Root mean squared error", r2: "R²",
+  pearson: "Pearson correlation", spearman: "Spearman correlation",
 };
 
 const CHINESE = {
@@ -117,7 +118,8 @@ const CHINESE = {
   test: "测试", external: "外部", val: "验证",
   auroc: "AUROC", average_precision: "平均精确率", accuracy: "准确率", balanced_accuracy: "平衡准确率",
   precision: "精确率", recall: "灵敏度（召回率）", specificity: "特异度", f1: "F1", ece: "校准误差 (ECE)",
-  mae: "平均绝对误差", rmse: "均方根误差", r2: "R²",
+  loss: "损失", quadratic_kappa: "二次加权 Kappa", mae: "平均绝对误差", rmse: "均方根误差", r2: "R²",
+  pearson: "Pearson 相关系数", spearman: "Spearman 相关系数",
 };
 
 const BOOKS = { en: ENGLISH, zh: CHINESE };

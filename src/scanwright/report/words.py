@@ -240,13 +240,16 @@ def _calibration(judged: Evaluation) -> Iterator[Light]:
 def _beaten(contents: ReportContents, judged: Evaluation) -> Iterator[Light]:
     """Whether a linear model does as well: then the network has earned nothing."""
     linear = contents.judged("linear", judged.part)
-    name = "r2" if judged.task == "regress" else "auroc"
-    if linear is None or name not in linear.metrics or name not in judged.metrics:
+    if linear is None:
         return
-    own, other = judged.metrics[name], linear.metrics[name]
-    if other.value >= own.value:
-        word = "R²" if name == "r2" else "AUROC"
-        yield Light("amber", f"A linear baseline is as good: {word} {number(other.value)} against {number(own.value)}.")
+    names = {"r2": "R²"} if judged.task == "regress" else {"auroc": "AUROC", "balanced_accuracy": "balanced accuracy"}
+    for name, word in names.items():
+        own, other = judged.metrics.get(name), linear.metrics.get(name)
+        if own is not None and other is not None and other.value >= own.value:
+            yield Light(
+                "amber", f"A linear baseline is as good: {word} {number(other.value)} against {number(own.value)}."
+            )
+            return
 
 
 def examined(passed: bool | None) -> str:

@@ -186,13 +186,13 @@ def batch_size(n_train: int, *, gpu: bool, voxels: int) -> int:
         voxels: Of one prepared image, without channels.
 
     Returns:
-        128 for large cohorts of small images, down to 8; never more than a quarter of the cases.
+        128 for large cohorts of small images, fewer for small ones; at most a quarter of the cases, at least 2.
     """
     size = 128 if n_train >= 4000 else 64 if n_train >= 1500 else 32
     if voxels > 80 * 80 and not gpu:
         size = min(size, 32)
     if gpu and n_train >= 4000:
         size *= 2
-    while size > 4 and size > n_train / 4:
+    while size > 2 and size > n_train / 4:
         size //= 2
-    return max(2, size)
+    return size

@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -73,7 +74,11 @@ def measured_speed(limit_s: float = 1.5) -> Speed:
     """
 
     def speed(candidate: Candidate, job: Job) -> float:
-        return _measure(candidate, job, limit_s)
+        import torch
+
+        with torch.random.fork_rng(devices=[0] if job.device == "cuda" else []):  # leave the caller's numbers alone
+            torch.manual_seed(0)
+            return _measure(candidate, job, limit_s)
 
     return speed
 
@@ -141,6 +146,11 @@ def cost(candidate: Candidate, shape: tuple[int, ...], n_outputs: int) -> Cost:
         Counts from a run on torch's meta device; for a model that cannot run there, a
         rough figure from its parameters.
     """
+    return _cost(candidate.model, json.dumps(candidate.arguments, sort_keys=True), shape, n_outputs)
+
+
+@lru_cache(maxsize=256)
+def _cost(name: str, arguments_json: str, shape: tuple[int, ...], n_outputs: int) -> Cost:
     import torch
 
     from scanwright.models import build
@@ -152,12 +162,10 @@ def cost(candidate: Candidate, shape: tuple[int, ...], n_outputs: int) -> Cost:
         if isinstance(output, torch.Tensor):
             counted += output[0].numel()
 
-    arguments: dict[str, Any] = dict(candidate.arguments)
+    arguments: dict[str, Any] = json.loads(arguments_json)
     try:
         with torch.device("meta"), torch.no_grad():
-            model = build(
-                candidate.model, dimension=len(shape) - 1, in_channels=shape[0], n_outputs=n_outputs, **arguments
-            )
+            model = build(name, dimension=len(shape) - 1, in_channels=shape[0], n_outputs=n_outputs, **arguments)
             leaves = [m for m in model.modules() if not list(m.children())]
             for leaf in leaves:
                 leaf.register_forward_hook(count)
@@ -166,7 +174,7 @@ def cost(candidate: Candidate, shape: tuple[int, ...], n_outputs: int) -> Cost:
     except PlanError:
         raise
     except (RuntimeError, NotImplementedError, TypeError, ValueError):
-        model = build(candidate.model, dimension=len(shape) - 1, in_channels=shape[0], n_outputs=n_outputs, **arguments)
+        model = build(name, dimension=len(shape) - 1, in_channels=shape[0], n_outputs=n_outputs, **arguments)
         return Cost(sum(p.numel() for p in model.parameters()), 128 * math.prod(shape[1:]))
 
 
@@ -177,12 +185,10 @@ def _measure(candidate: Candidate, job: Job, limit_s: float) -> float:
 
     arguments: dict[str, Any] = dict(candidate.arguments)
     dimension = len(job.shape) - 1
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model: torch.nn.Module = build(
-            candidate.model, dimension=dimension, in_channels=job.shape[0], n_outputs=job.n_outputs, **arguments
-        )
-        images = torch.randn(candidate.batch_size, *job.shape)
+    model: torch.nn.Module = build(
+        candidate.model, dimension=dimension, in_channels=job.shape[0], n_outputs=job.n_outputs, **arguments
+    )
+    images = torch.randn(candidate.batch_size, *job.shape)
     layout = torch.channels_last if dimension == 2 else torch.channels_last_3d
     if job.channels_last:
         model, images = model.to(memory_format=layout), images.contiguous(memory_format=layout)  # type: ignore[call-overload]

@@ -158,7 +158,17 @@ def _divide(groups: Sequence[_Group], parts: Sequence[Part]) -> dict[str, Part]:
                 lacking[name][part] -= count
             found |= dict.fromkeys((c.id for c in group.cases), part)
         left = [g for g in left if rarest not in g.labels]
+    _fill_empty(groups, found, parts)
     return found
+
+
+def _fill_empty(groups: Sequence[_Group], found: dict[str, Part], parts: Sequence[Part]) -> None:
+    """Give a part that got nothing the smallest group of the part that has most groups."""
+    for empty in [p for p in parts if p not in found.values()]:
+        holders = Counter(found[g.cases[0].id] for g in groups)
+        richest = max(holders, key=lambda p: (holders[p], -PARTS.index(p)))
+        smallest = min((g for g in groups if found[g.cases[0].id] == richest), key=lambda g: (len(g.cases), g.key))
+        found |= dict.fromkeys((c.id for c in smallest.cases), empty)
 
 
 def _targets(groups: Sequence[_Group], name: str, shares: Mapping[Part, float]) -> dict[Part, float]:

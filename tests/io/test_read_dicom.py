@@ -287,3 +287,20 @@ def test_a_zip_of_a_series(tmp_path: Path) -> None:
     folder = write(tmp_path / "ct", [slice_of(k) for k in range(4)])
     shutil.make_archive(str(tmp_path / "case"), "zip", folder)
     assert np.array_equal(read_volume(tmp_path / "case.zip").array, read_volume(folder).array)
+
+
+@pytest.mark.parametrize("name", ["emri_small_RLE", "693_J2KR", "JLSL_08_07_0_1F", "JPEG-LL", "OBXXXX1A_rle_2frame"])
+def test_damaged_streams_give_our_error_or_an_image(tmp_path: Path, name: str) -> None:
+    """A Rust decoder panics on some of these; that must not get out either."""
+    data, rng = kit(f"dicom_misc/{name}.dcm").read_bytes(), np.random.default_rng(1)
+    for _ in range(25):
+        mutant = bytearray(data)
+        for at in rng.integers(len(mutant) // 2, len(mutant), 4):
+            mutant[at] = rng.integers(256)
+        (tmp_path / "mutant.dcm").write_bytes(bytes(mutant))
+        try:
+            shape = read_volume(tmp_path / "mutant.dcm").array.shape
+        except (FormatError, GeometryError) as error:
+            shape = None
+            said = str(error)
+        assert shape is not None or "mutant.dcm" in said

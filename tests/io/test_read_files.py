@@ -78,7 +78,7 @@ def test_tiff_keeps_16_bits_floats_and_pages(tmp_path: Path) -> None:
     pages = RNG.integers(0, 65536, (4, 13, 17)).astype(np.uint16)
     tifffile.imwrite(tmp_path / "pages.tif", pages, photometric="minisblack")
     assert np.array_equal(read_volume(tmp_path / "pages.tif").array[0], pages.transpose(1, 2, 0))
-    tifffile.imwrite(tmp_path / "stack.tif", pages, imagej=True)
+    tifffile.imwrite(tmp_path / "stack.tif", pages, imagej=True, metadata={"axes": "ZYX"})
     assert np.array_equal(read_volume(tmp_path / "stack.tif").array[0], pages.transpose(1, 2, 0))
     tifffile.imwrite(tmp_path / "float.tif", DEEP.astype(np.float32) / 7, compression="zlib")
     assert np.array_equal(read_volume(tmp_path / "float.tif").array[0, :, :, 0], DEEP.astype(np.float32) / 7)

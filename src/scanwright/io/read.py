@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -83,7 +84,7 @@ def read_volume(source: str | Path, *, root: Path | None = None) -> Volume:
         if locator.row is not None:
             raise _misfit(path, f"row {locator.row}", "a folder")
         return _read_folder(path, locator.member)
-    kind = require_kind(path)
+    kind = _kind_again(path) if locator.row is not None else require_kind(path)
     if locator.member is not None and kind not in _WITH_MEMBER:
         raise _misfit(
             path, f"the member {locator.member!r}" if kind != "dicom" else "a series", f"a {NAMES[kind]} file"
@@ -136,6 +137,18 @@ def read_label_map(source: str | Path, *, root: Path | None = None) -> LabelMap:
     prefix = "label_"
     names = {int(k.removeprefix(prefix)): v for k, v in volume.header.items() if k.startswith(prefix)}
     return LabelMap(labels, volume.grid, names)
+
+
+def _kind_again(path: Path) -> str:
+    """Kind of a file of many rows, asked once as long as it does not change."""
+    with reading(path, "file"):
+        stat = path.stat()
+    return _kind_known(str(path), stat.st_mtime_ns, stat.st_size)
+
+
+@lru_cache(maxsize=256)
+def _kind_known(name: str, mtime_ns: int, size: int) -> str:
+    return require_kind(Path(name))
 
 
 def _read_folder(path: Path, member: str | None) -> Volume:

@@ -55,7 +55,11 @@ def run(
     done = STAGES[: _stage(until) + 1]
     if request.cohort is None:
         _refuse_missing(request.source)
+    if request.rank:
+        learning.join(folder)
+        return Run(folder.path)
     with folder.opened(emit) as tell:
+        learning.close_to_others(folder)
         cohort = survey.scan(folder, request, tell)
         if "check" in done:
             cohort, findings = survey.check(folder, cohort, request, tell)

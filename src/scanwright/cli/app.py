@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -54,8 +55,6 @@ ModelFile = Annotated[Path, typer.Argument(help="A model.scanwright file.", show
 
 
 def _cache() -> Path:
-    import os
-
     place = os.environ.get("SCANWRIGHT_CACHE") or os.environ.get("XDG_CACHE_HOME", "")
     return Path(place) / "scanwright" if place else Path.home() / ".cache" / "scanwright"
 
@@ -64,8 +63,11 @@ def _run(source: Path, until: str, quiet: bool, **wishes: Any) -> Any:
     from scanwright import workflow
     from scanwright.cli.show import Show, results_table
 
-    with Show(quiet=quiet) as show:
-        run = workflow.run(source, until=until, emit=show, cache=_cache(), **wishes)
+    rank = int(os.environ.get("RANK", "0"))
+    with Show(quiet=quiet or rank > 0) as show:
+        run = workflow.run(source, until=until, emit=show, cache=_cache(), rank=rank, **wishes)
+    if rank:
+        return run
     if until == "pack":
         evaluations = [e for e in run.evaluations if e.part == "test"]
         show.console.print()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import TypeAdapter
+from pydantic import ConfigDict, TypeAdapter
 
 from scanwright.core import Case, Cohort, Emit, Evaluation, Part, Plan, Said
 from scanwright.evaluation import evaluate, majority_baseline, metrics_json, prediction_rows
@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.floating[Any]]
 Answers = NDArray[np.intp] | None
-_EVALUATIONS: TypeAdapter[list[Evaluation]] = TypeAdapter(list[Evaluation])
+_EVALUATIONS: TypeAdapter[list[Evaluation]] = TypeAdapter(
+    list[Evaluation], config=ConfigDict(ser_json_inf_nan="strings")
+)
 _JUDGED: tuple[Part, ...] = ("val", "test")
 
 
@@ -101,7 +103,7 @@ def read_evaluations(folder: RunFolder) -> list[Evaluation]:
 
 def write_evaluations(folder: RunFolder, evaluations: Sequence[Evaluation]) -> None:
     """Write ``metrics.json``, and the evaluations with their curves under ``work``."""
-    value = json.loads(_EVALUATIONS.dump_json(list(evaluations), ser_json_inf_nan="strings"))  # type: ignore[call-arg]
+    value = json.loads(_EVALUATIONS.dump_json(list(evaluations)))
     write_json(folder.work / "evaluations.json", value)
     write_json(folder / "metrics.json", metrics_json(evaluations))
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+from time import monotonic, sleep, time
 from typing import TYPE_CHECKING
 
-from scanwright.core import Emit, MissingExtraError, Plan
-from scanwright.io import Store
+from scanwright.core import Emit, MissingExtraError, Plan, ResourceError, silent
+from scanwright.io import Store, read_cohort, read_volume
 from scanwright.io.run_folder import RunFolder, stage_events
 
 if TYPE_CHECKING:
     from scanwright.training import Trained
+
+_OPEN = "training-has-begun"
+_SKEW_S = 60.0
+"""How much later than process 0 a launcher may start the others."""
 
 
 def train(folder: RunFolder, plan: Plan, store: Store, emit: Emit, *, deadline: float | None = None) -> Trained:
@@ -41,12 +46,49 @@ def train(folder: RunFolder, plan: Plan, store: Store, emit: Emit, *, deadline: 
 
     digest = train_digest(plan, store)
     work = folder.work / f"train-{digest[:16]}"
-    if folder.is_done("train", digest):
-        return load_trained(work)
+    if folder.is_done("train", digest) and (known := load_trained(work)) is not None:
+        return known
+    (folder.work / _OPEN).touch()
     with stage_events("train", emit, resumed=work.exists()):
         trained = teach(plan, store, work=work, emit=emit, devices=plan.training.devices, deadline=deadline)
         folder.mark_done("train", digest)
     return trained
+
+
+def close_to_others(folder: RunFolder) -> None:
+    """Make the other processes of this run wait until training begins."""
+    (folder.work / _OPEN).unlink(missing_ok=True)
+
+
+def join(folder: RunFolder, *, timeout_s: float = 3600.0) -> None:
+    """Take part in the training that process 0 has planned and prepared, and do nothing else.
+
+    Args:
+        folder: Run folder of process 0.
+        timeout_s: How long to wait for it.
+
+    Raises:
+        ResourceError: Process 0 did not begin to train in that time.
+    """
+    from scanwright.preprocessing import prepare
+
+    started, began = time(), monotonic()
+    door = folder.work / _OPEN
+    while not (door.exists() and door.stat().st_mtime > started - _SKEW_S):
+        if monotonic() - began > timeout_s:
+            raise ResourceError(
+                f"Training in {folder.path} did not begin within {timeout_s:.0f} seconds.",
+                "The first process plans and prepares; the others wait for it.",
+                "Look at the first process's messages.",
+            )
+        sleep(0.2)
+    cohort = read_cohort(folder.path)
+    plan = Plan.from_json((folder / "plan.json").read_text(encoding="utf-8"))
+    spec = plan.preprocessing
+    ready = Store.build(
+        folder.work / "store", cohort, spec, lambda case: prepare(read_volume(case.source, root=cohort.root), spec)
+    )
+    train(folder, plan, ready, silent)
 
 
 def train_digest(plan: Plan, store: Store) -> str:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import platform
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
@@ -81,13 +82,13 @@ def pack(
             "name": cohort.name,
             "version": _model_version(trained),
             "scanwright": _installed("scanwright"),
-            "models": list(trained.candidates),
+            "models": list(trained.chosen),
             "modality": cohort.modality,
             "use": "research use – not a medical device",
         }
         model = write_model_file(folder.model, parts, facts=facts)
-        contents.provenance["model file (SHA-256)"] = model.sha256
-        write_report(folder.report, contents)
+        facts_of_origin = {**contents.provenance, "model file (SHA-256)": model.sha256}
+        write_report(folder.report, replace(contents, provenance=facts_of_origin))
         folder.mark_done("pack", train_digest(plan, store))
         size_mb = folder.model.stat().st_size / 1e6
         emit(Said(stage="pack", text=f"The model file holds everything that is needed to predict ({size_mb:.1f} MB)."))

@@ -32,6 +32,8 @@ class Request:
         repair: ``"auto"`` mends what costs few cases and stops otherwise; ``"always"``; ``"never"``.
         cohort: A cohort that is known already; then nothing is scanned.
         cache: Folder that remembers how fast this machine is.
+        rank: Number of this process when a launcher such as torchrun started several; 0 does
+            everything, the others only train.
 
     Raises:
         InputError: A value is not one of those allowed.
@@ -50,6 +52,7 @@ class Request:
     repair: Repair = "auto"
     cohort: Cohort | None = field(default=None, repr=False)
     cache: Path | None = None
+    rank: int = 0
 
     def __post_init__(self) -> None:
         _one_of("--task", self.task, (None, *TASKS))

@@ -139,7 +139,8 @@ def image_column(sheet: Sheet, finder: Finder) -> tuple[str, str, float]:
             found = sum(bool(look(cells[i])) for i in sample) / len(sample)
             if how == "folder" and distinct < 0.02:
                 continue  # a class column may carry the names of class folders
-            rank = (round(found, 2) if how != "folder" else round(found, 2) - 0.01, hint)
+            worth = found * distinct if how == "path" else found - 0.01 if how == "folder" else found
+            rank = (round(worth, 2), hint)  # a label such as 0 may by chance be the stem of a file
             if found and rank > best[:2]:
                 best = (*rank, column, how)
     if best[2]:

@@ -49,7 +49,10 @@ def reading(path: Path, kind: str) -> Iterator[None]:
             "The decoded image must fit in memory.",
             "Close other programs, or crop the image first.",
         ) from error
-    except (Exception, zlib.error) as error:
+    except BaseException as error:
+        # libraries raise a zoo, and a Rust decoder's panic is not even an Exception; the text may hold identity
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
         raise damaged(path, kind, f"its content makes no sense ({type(error).__name__})") from error
 
 

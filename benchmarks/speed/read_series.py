@@ -48,7 +48,9 @@ def main() -> None:
     """Print a table: fastest and median seconds of each, and their ratios."""
     folders = [Path(p) for p in sys.argv[1:]] or [(KIT / name).resolve() for name in SETS]
     print(f"Python {platform.python_version()}, SimpleITK {sitk.Version_VersionString()}, {platform.machine()}")
-    print(f"{'series':<24}{'slices':>7}{'ours min':>10}{'median':>9}{'sitk min':>10}{'median':>9}{'x min':>7}{'x med':>7}")
+    print(
+        f"{'series':<24}{'slices':>7}{'ours min':>10}{'median':>9}{'sitk min':>10}{'median':>9}{'x min':>7}{'x med':>7}"
+    )
     for folder in folders:
         if not folder.is_dir():
             print(f"{folder.name:<24} not there")

@@ -7,6 +7,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from scanwright.core import Finding
@@ -59,7 +60,7 @@ def test_busi_contradiction_and_real_near_duplicates(kit: Path) -> None:
     for group in near.groups[:10]:
         files = [kit / "busi" / "images" / i.split(" ")[0] / f"{i}.png" for i in group[:2]]
         first, second = (np.asarray(Image.open(f).convert("L"), float) for f in files)
-        assert np.corrcoef(first.ravel(), second.ravel())[0, 1] > 0.9
+        assert np.corrcoef(first.ravel(), second.ravel())[0, 1] > 0.8, "groups are chains of near pairs"
     mended, _ = repair(cohort, findings, kinds=["contradicting-labels"])
     assert len(mended) == 778
 
@@ -77,3 +78,9 @@ def test_mias_is_small_and_has_two_breasts_per_patient(kit: Path) -> None:
     assert len(pairs.groups) == 161
     assert all(len(g) == 2 and int(g[1][3:]) == int(g[0][3:]) + 1 for g in pairs.groups)
     assert not [f for f in findings if "duplicate" in f.kind], "no film is taken for another"
+
+
+@pytest.mark.slow
+def test_seventy_thousand_digits_hold_no_near_duplicate_by_chance(kit: Path) -> None:
+    findings = check(scan(kit / "mnist"))
+    assert not [f for f in findings if "duplicate" in f.kind]

@@ -75,7 +75,8 @@ def test_a_broken_connection_is_taken_up_where_it_ended(server: _Server, tmp_pat
     assert server.starts == [0, 300_000, 600_000]
     assert [p.name for p in path.parent.iterdir()] == ["pneumoniamnist.npz"]
     said = " ".join(e.text for e in events if isinstance(e, Said))
-    assert "CC BY 4.0" in said and "Scientific Data" in said
+    assert "CC BY 4.0" in said
+    assert "Scientific Data" in said
     fetch("pneumoniamnist", tmp_path / "new", base_url=server.url)
     assert len(server.starts) == 3, "what is there and whole is not fetched again"
 

@@ -16,7 +16,9 @@ from scanwright.intake import scan
 def _refused(kind: type[ScanwrightError], match: str, *args: object, **wishes: object) -> ScanwrightError:
     with pytest.raises(kind, match=match) as caught:
         scan(*args, **wishes)  # type: ignore[arg-type]
-    assert caught.value.fact and caught.value.rule and caught.value.fix
+    assert caught.value.fact
+    assert caught.value.rule
+    assert caught.value.fix
     return caught.value
 
 

@@ -90,4 +90,6 @@ def test_sunnybrook_tables_of_two_parts_are_joined(kit: Path) -> None:
 def test_masks_and_boxes_are_recognised_and_refused(kit: Path, path: str, words: str) -> None:
     with pytest.raises(InputError, match=words) as caught:
         scan(kit / path)
-    assert caught.value.fact and caught.value.rule and caught.value.fix
+    assert caught.value.fact
+    assert caught.value.rule
+    assert caught.value.fix

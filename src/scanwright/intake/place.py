@@ -138,7 +138,13 @@ def nearest(name: str, among: list[str] | tuple[str, ...]) -> str | None:
 
 def _walk(folder: Path) -> list[str]:
     found = []
+    seen: set[str] = set()
     for here, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(here)
+        if real in seen:  # a link that leads back
+            folders[:] = []
+            continue
+        seen.add(real)
         folders[:] = [f for f in folders if not f.startswith(".") and f.casefold() not in _CLUTTER_FOLDERS]
         below = Path(here).relative_to(folder).as_posix()
         prefix = "" if below == "." else below + "/"

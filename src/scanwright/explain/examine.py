@@ -14,10 +14,14 @@ from scanwright.core import Emit, InputError, Interval, Progress, silent
 from scanwright.explain.faithfulness import (
     COARSE_FRACTIONS,
     CONTROLS,
+    FILLS,
     FRACTIONS,
     CaseScore,
+    Depth,
+    Pool,
     score_case,
     seconds_per_run,
+    strongest_fills,
 )
 from scanwright.inference.predictor import Predictor
 from scanwright.inference.saliency import EXPLAINERS
@@ -30,6 +34,8 @@ FEWEST_CASES = 8
 MOST_CASES = 200
 _N_BOOTSTRAP = 2000
 _TOLD_FRACTION = 0.2
+_MOST_POOLED = 48
+_TAKING = "taking away"
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,7 @@ class Examination:
         passed: Whether they are significantly better than chance; None if too few cases
             could be examined to tell.
         score: Mean advantage over random maps of the same smoothness, as a share of the
-            evidence that blurring the whole image takes away; 0 is chance. NaN if none.
+            evidence that is lost when the whole image is taken away; 0 is chance. NaN if none.
         n_cases: Cases examined.
         sentence: The verdict for a clinician.
         classes: The same for each answered class: ``passed``, ``score``, ``n_cases``, ``sentence``.
@@ -51,6 +57,7 @@ class Examination:
             image (``other case``); near or below 0 means that they do as well.
         case_scores: Score of each examined case.
         case_rows: Row of each examined case in the arrays.
+        fills: Class to what its taken-away places were replaced with, a key of ``FILLS``.
         seed: Seed of the choice of cases and of the random maps.
         seconds: Time spent.
     """
@@ -65,6 +72,7 @@ class Examination:
     controls: Mapping[str, Interval] = field(default_factory=dict)
     case_scores: tuple[float, ...] = ()
     case_rows: tuple[int, ...] = ()
+    fills: Mapping[str, str] = field(default_factory=dict)
     seed: int = 0
     seconds: float = 0.0
 
@@ -79,6 +87,7 @@ class Examination:
             "classes": {name: dict(facts) for name, facts in self.classes.items()},
             "curves": {name: [round(float(v), 5) for v in values] for name, values in self.curves.items()},
             "controls": {name: _plain(value) for name, value in self.controls.items()},
+            "fills": dict(self.fills),
             "seed": self.seed,
             "seconds": round(self.seconds, 2),
         }
@@ -117,8 +126,9 @@ def examine(
     generator = np.random.default_rng(seed)
     order = generator.permutation(len(arrays))[:MOST_CASES]
     if not len(order):
-        return _verdict(predictor, method, [], [], seed, 0.0)
-    fractions, n_chance = _depth(predictor, np.asarray(arrays[order[0]], dtype=np.float32), method, seconds)
+        return _verdict(predictor, method, Depth(), [], seed, 0.0)
+    pool = _pool(predictor, arrays, order, targets, seconds)
+    depth = _depth(predictor, pool, seconds, method, generator)
     scores: list[CaseScore] = []
     latest: dict[int, Array] = {}
     for n, at in enumerate(order):
@@ -126,7 +136,7 @@ def examine(
         outputs = predictor.run(array[None])
         target = int(predictor.targets(outputs["logits"])[0] if targets is None else targets[at])
         own = EXPLAINERS[method](predictor, array[None], np.array([target]), outputs=outputs)[0]
-        scores.append(score_case(predictor, array, target, (own, latest.get(target)), generator, fractions, n_chance))
+        scores.append(score_case(predictor, array, target, (own, latest.get(target)), generator, depth))
         latest[target] = own
         spent = time.perf_counter() - began
         total = min(len(order), max(n + 1, int(seconds / spent * (n + 1))))
@@ -141,9 +151,8 @@ def examine(
         )
         if spent * (n + 2) / (n + 1) > seconds:
             break
-    return _verdict(
-        predictor, method, scores, [int(r) for r in order[: len(scores)]], seed, time.perf_counter() - began
-    )
+    scored = list(zip((int(r) for r in order), scores, strict=False))
+    return _verdict(predictor, method, depth, scored, seed, time.perf_counter() - began)
 
 
 def best_explainer(
@@ -197,23 +206,46 @@ def _check_method(method: str) -> None:
         )
 
 
-def _depth(predictor: Predictor, array: Array, method: str, seconds: float) -> tuple[tuple[float, ...], int]:
+def _pool(
+    predictor: Predictor,
+    arrays: NDArray[np.floating[Any]],
+    order: NDArray[np.intp],
+    targets: NDArray[np.integer[Any]] | None,
+    seconds: float,
+) -> Pool:
+    """Cases to choose fills on; few where the network is slow."""
+    once = seconds_per_run(predictor, np.asarray(arrays[order[0]], dtype=np.float32))
+    n = int(np.clip(seconds / 5 / (once * (1 + len(FILLS))), 2, _MOST_POOLED))
+    rows = np.sort(order[:n])
+    some = np.asarray(arrays[rows], dtype=np.float32)
+    asked = predictor.targets(predictor.run(some)["logits"]) if targets is None else np.asarray(targets)[rows]
+    return Pool(some, asked.astype(np.int64))
+
+
+def _depth(predictor: Predictor, pool: Pool, seconds: float, method: str, generator: np.random.Generator) -> Depth:
     """How thoroughly each case can be examined, so that enough cases fit the time."""
-    once = seconds_per_run(predictor, array)
+    once = seconds_per_run(predictor, pool.arrays[0])
+    fills = strongest_fills(predictor, pool, generator)
     own = 64 if method == "occlusion" else 1
-    for fractions, n_chance in ((FRACTIONS, 3), (FRACTIONS, 1), (COARSE_FRACTIONS, 1)):
+    for fractions, n_chance in ((FRACTIONS, 3), (FRACTIONS, 1)):
         runs = own + 2 * len(fractions) * (1 + n_chance + len(CONTROLS))
         if once * runs * 2 * FEWEST_CASES <= seconds:
-            return fractions, n_chance
-    return COARSE_FRACTIONS, 1
+            return Depth(fractions, n_chance, fills, pool)
+    return Depth(COARSE_FRACTIONS, 1, fills, pool)
 
 
 # ---------------------------------------------------------------- verdict
 
 
 def _verdict(
-    predictor: Predictor, method: str, scores: Sequence[CaseScore], rows: Sequence[int], seed: int, seconds: float
+    predictor: Predictor,
+    method: str,
+    depth: Depth,
+    scored: Sequence[tuple[int, CaseScore]],
+    seed: int,
+    seconds: float,
 ) -> Examination:
+    scores = [score for _, score in scored]
     scale = float(np.mean([abs(s.marked.whole) for s in scores])) if scores else 0.0
     scale = scale if scale > 1e-9 else 1.0
     shares = np.array([s.advantage for s in scores]) / scale
@@ -228,7 +260,7 @@ def _verdict(
             "passed": verdict,
             "score": _plain(own),
             "n_cases": len(mine),
-            "sentence": _sentence(verdict, mine),
+            "sentence": _sentence(verdict, mine, depth.fills.get(target, _TAKING)),
         }
     controls = {}
     for name in CONTROLS:
@@ -240,12 +272,13 @@ def _verdict(
         passed=passed,
         score=score,
         n_cases=len(shares),
-        sentence=_sentence(passed, scores),
+        sentence=_sentence(passed, scores, _said(depth.fills, scores)),
         classes=classes,
         curves=_mean_curves(scores),
         controls=controls,
         case_scores=tuple(float(v) for v in shares),
-        case_rows=tuple(rows),
+        case_rows=tuple(row for row, _ in scored),
+        fills={predictor.classes[t]: depth.fills[t] for t in sorted({s.target for s in scores}) if t in depth.fills},
         seed=seed,
         seconds=seconds,
     )
@@ -264,7 +297,7 @@ def _interval(values: NDArray[np.float64], seed: int) -> Interval:
 
 
 def _mean_curves(scores: Sequence[CaseScore]) -> dict[str, list[float]]:
-    """Mean curves over the cases, as a share of what blurring the whole image takes away."""
+    """Mean curves over the cases, as a share of what is lost with the whole image."""
     if not scores:
         return {}
 
@@ -286,27 +319,37 @@ def _mean_curves(scores: Sequence[CaseScore]) -> dict[str, list[float]]:
     return {"fractions": list(scores[0].marked.fractions), **shares}
 
 
-def _sentence(passed: bool | None, scores: Sequence[CaseScore]) -> str:
+def _said(fills: Mapping[int, str], scores: Sequence[CaseScore]) -> str:
+    """The fill, where all cases had the same; else a word for any."""
+    used = {fills.get(score.target, _TAKING) for score in scores}
+    return used.pop() if len(used) == 1 else _TAKING
+
+
+def _sentence(passed: bool | None, scores: Sequence[CaseScore], fill: str) -> str:
     n = len(scores)
     if passed is None:
         cases = f"{n} case" + ("" if n == 1 else "s")
         return f"Only {cases} could be examined, too few to say whether the heat maps are true to the model."
+    if not passed:
+        return (
+            f"On {n} validation cases {fill} the marked places changed the answer no more than {fill} "
+            "places at random, so the heat maps are not shown."
+        )
     fractions = scores[0].marked.fractions
     at = int(np.argmin(np.abs(np.array(fractions) - _TOLD_FRACTION)))
     lost = float(np.mean([s.marked.deletion[0] - s.marked.deletion[at] for s in scores]))
     by_chance = float(np.mean([c.deletion[0] - c.deletion[at] for s in scores for c in s.chance]))
-    measure = f"blurring the most marked {fractions[at]:.0%} of the image costs the answer {_against(lost, by_chance)}"
-    if passed:
-        return f"On {n} validation cases {measure}: the heat maps show what the model uses."
-    return f"On {n} validation cases {measure}; all in all the maps were no better than random ones, so they are not shown."
-
-
-def _against(lost: float, by_chance: float) -> str:
-    if by_chance > 1e-9 and lost > by_chance:
-        return f"{lost / by_chance:.1f} times as much as blurring as large a place at random"
-    if lost > by_chance:
-        return "much, and blurring as large a place at random costs it nothing"
-    return "no more than blurring as large a place at random"
+    if by_chance > 1e-9 and lost > 1.05 * by_chance:
+        told = f"{lost / by_chance:.1f} times as much as {fill} as large a place at random"
+    elif lost > max(by_chance, 1e-9):
+        told = f"more than {fill} as large a place at random"
+    else:
+        return (
+            f"On {n} validation cases the marked places carried more of the answer than places at random: "
+            "the heat maps show what the model uses."
+        )
+    measure = f"{fill} the most marked {fractions[at]:.0%} of the image costs the answer {told}"
+    return f"On {n} validation cases {measure}: the heat maps show what the model uses."
 
 
 def _plain(value: Interval) -> dict[str, float | None]:

@@ -1,6 +1,6 @@
 """Are the heat maps true to the network? Deletion and insertion, against maps of pure chance.
 
-A map is faithful when blurring away the places that it marks costs the answer more, and
+A map is faithful when taking away the places that it marks costs the answer more, and
 bringing back only those places restores more, than the same with random maps that are just
 as smooth. What a map looks like plays no part.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from scanwright.inference.saliency import blurred, evidence
 Array = NDArray[np.float32]
 
 FRACTIONS = (0.0, 0.05, 0.1, 0.2, 0.35, 0.55, 0.8, 1.0)
-"""Shares of the image that are blurred away or brought back, most marked places first."""
+"""Shares of the image that are taken away or brought back, most marked places first."""
 
 COARSE_FRACTIONS = (0.0, 0.1, 0.3, 1.0)
 """The same where the network is slow."""
@@ -32,8 +32,8 @@ class Curves:
     """What happens to one case as places are taken away and brought back.
 
     Args:
-        deletion: Evidence left after blurring each share of the image, ``(F,)`` logit units.
-        insertion: Evidence after bringing back each share into the blurred image, ``(F,)``.
+        deletion: Evidence left after taking away each share of the image, ``(F,)`` logit units.
+        insertion: Evidence after bringing back each share into the empty image, ``(F,)``.
         fractions: The shares.
     """
 
@@ -48,8 +48,30 @@ class Curves:
 
     @property
     def whole(self) -> float:
-        """Evidence that the blur takes away in all."""
+        """Evidence that is lost when the whole image is taken away."""
         return float(self.deletion[0] - self.deletion[-1])
+
+
+@dataclass(frozen=True, eq=False)
+class Depth:
+    """How thoroughly each case is examined.
+
+    Args:
+        fractions: Shares of the image that are taken away.
+        n_chance: Random maps to compare with.
+        fills: Target to a key of :data:`FILLS`.
+        pool: Cases to exchange places with.
+    """
+
+    fractions: tuple[float, ...] = FRACTIONS
+    n_chance: int = 3
+    fills: dict[int, str] = field(default_factory=dict)
+    pool: Pool | None = None
+
+    def fill(self, array: Array, target: int, generator: np.random.Generator) -> Array | None:
+        """What taken-away places of a case are replaced with."""
+        other = self.pool.other(target, generator) if self.pool is not None else None
+        return FILLS[self.fills.get(target, "blurring away")](array, other)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +96,85 @@ class CaseScore:
         return self.marked.gap - float(np.mean([c.gap for c in self.chance]))
 
 
-def follow(predictor: Predictor, array: Array, target: int, order_by: Array, fractions: tuple[float, ...]) -> Curves:
+def blur(array: Array, other: Array | None) -> Array | None:
+    """The image without its detail."""
+    return blurred(array)
+
+
+def grey(array: Array, other: Array | None) -> Array | None:
+    """The image's own mean everywhere: nothing at all is left to see."""
+    return np.broadcast_to(array.mean(axis=tuple(range(1, array.ndim)), keepdims=True), array.shape).astype(np.float32)
+
+
+def exchange(array: Array, other: Array | None) -> Array | None:
+    """The image of a case with another answer."""
+    return other
+
+
+FILLS: dict[str, Callable[[Array, Array | None], Array | None]] = {
+    "blurring away": blur,
+    "greying out": grey,
+    "exchanging (for a case with another answer)": exchange,
+}
+"""What a place is replaced with when it is taken away, named as it stands in a sentence."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """A few cases to choose fills on and to exchange places with.
+
+    Args:
+        arrays: ``(P, C, *size)`` prepared arrays.
+        targets: ``(P,)`` classes whose evidence is followed.
+    """
+
+    arrays: Array
+    targets: NDArray[np.int64]
+
+    def other(self, target: int, generator: np.random.Generator) -> Array | None:
+        """The image of a case with another answer, None if there is none."""
+        rows = np.flatnonzero(self.targets != target)
+        return self.arrays[generator.choice(rows)] if len(rows) else None
+
+
+def strongest_fills(predictor: Predictor, pool: Pool, generator: np.random.Generator) -> dict[int, str]:
+    """For each target the fill that takes most evidence away when it covers whole images.
+
+    A blurred chest can look more like pneumonia than a sharp one: where blurring everything
+    leaves the answer as it was, blurring a part says nothing.
+
+    Args:
+        predictor: The model.
+        pool: Cases to try on.
+        generator: Source of chance.
+
+    Returns:
+        Target to a key of :data:`FILLS`.
+    """
+    before = evidence(predictor.run(pool.arrays)["logits"], pool.targets, predictor.task)
+    others = [pool.other(int(target), generator) for target in pool.targets]
+    chosen: dict[int, tuple[float, str]] = {}
+    for name, fill in FILLS.items():
+        made = [fill(array, other) for array, other in zip(pool.arrays, others, strict=True)]
+        kept = np.array([n for n, one in enumerate(made) if one is not None], dtype=int)
+        if not len(kept):
+            continue
+        filled = np.stack([one for one in made if one is not None])
+        lost = before[kept] - evidence(predictor.run(filled)["logits"], pool.targets[kept], predictor.task)
+        for target in np.unique(pool.targets[kept]):
+            mean = float(lost[pool.targets[kept] == target].mean())
+            chosen[int(target)] = max(chosen.get(int(target), (-np.inf, "")), (mean, name))
+    return {target: name for target, (_, name) in chosen.items()}
+
+
+def follow(
+    predictor: Predictor,
+    array: Array,
+    target: int,
+    order_by: Array,
+    fractions: tuple[float, ...],
+    filled: Array | None = None,
+) -> Curves:
     """Delete and insert places in the order of a map and follow the evidence.
 
     Args:
@@ -83,19 +183,20 @@ def follow(predictor: Predictor, array: Array, target: int, order_by: Array, fra
         target: Class whose evidence is followed.
         order_by: ``(*size)`` map; the largest values go first.
         fractions: Shares of the image, rising from 0 to 1.
+        filled: ``(C, *size)``, what taken-away places are replaced with; the blurred image if None.
 
     Returns:
         The two curves.
 
     Source:
-        Petsiuk, Das and Saenko, RISE, BMVC 2018; blurred instead of grey fill.
+        Petsiuk, Das and Saenko, RISE, BMVC 2018.
     """
-    fill = blurred(array)
+    filled = blurred(array) if filled is None else filled
     places = np.empty(order_by.size, dtype=np.int64)
     places[np.argsort(-order_by, axis=None, kind="stable")] = np.arange(order_by.size)
     ranks = places.reshape(order_by.shape)
     chosen = np.stack([ranks < round(f * order_by.size) for f in fractions])[:, None]
-    batch = np.concatenate([np.where(chosen, fill, array), np.where(chosen, array, fill)]).astype(np.float32)
+    batch = np.concatenate([np.where(chosen, filled, array), np.where(chosen, array, filled)]).astype(np.float32)
     logits = predictor.run(batch)["logits"]
     values = evidence(logits, np.full(len(logits), target), predictor.task).astype(np.float64)
     return Curves(values[: len(fractions)], values[len(fractions) :], fractions)
@@ -145,8 +246,7 @@ def score_case(
     target: int,
     maps: tuple[Array, Array | None],
     generator: np.random.Generator,
-    fractions: tuple[float, ...] = FRACTIONS,
-    n_chance: int = 3,
+    depth: Depth,
 ) -> CaseScore:
     """Examine the map of one case.
 
@@ -156,20 +256,24 @@ def score_case(
         target: Class whose evidence is followed.
         maps: The map to examine and the map of another case with the same answer, if there is one.
         generator: Source of chance.
-        fractions: Shares of the image.
-        n_chance: Random maps to compare with.
+        depth: How thoroughly to look.
 
     Returns:
         The score.
     """
     own, other = maps
-    marked = follow(predictor, array, target, own, fractions)
-    chance = tuple(follow(predictor, array, target, chance_map(own, generator), fractions) for _ in range(n_chance))
+    filled = depth.fill(array, target, generator)
+
+    def curves(order_by: Array) -> Curves:
+        return follow(predictor, array, target, order_by, depth.fractions, filled)
+
+    marked = curves(own)
+    chance = tuple(curves(chance_map(own, generator)) for _ in range(depth.n_chance))
     gaps = {}
     for name, control in CONTROLS.items():
         made = control(array, own, other)
         if made is not None:
-            gaps[name] = follow(predictor, array, target, made, fractions).gap
+            gaps[name] = curves(made).gap
     return CaseScore(target, marked, chance, gaps)
 
 

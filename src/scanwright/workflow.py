@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 STAGES: tuple[Stage, ...] = ("scan", "check", "plan", "prepare", "train", "evaluate", "explain", "pack")
 
+_TRAIN = ("torch", "monai", "lightning-fabric", "scikit-learn", "safetensors", "onnx", "onnxscript")
+_DECODERS = ("pylibjpeg-openjpeg", "pylibjpeg-rle", "pyjpegls", "python-gdcm")
+
 
 def run(
     source: Path | str | Cohort,
@@ -253,10 +256,30 @@ def public_cohorts() -> list[dict[str, str]]:
 
 
 def doctor() -> dict[str, Any]:
-    """What this machine can do: cores, memory, devices, engines, missing extras."""
+    """What this machine can do, and what is missing.
+
+    Returns:
+        Name to text: processor, memory, disk, devices; what training and prediction have.
+    """
+    from importlib.metadata import PackageNotFoundError, version
+
+    from scanwright.inference import ENGINES
     from scanwright.plan import machine
 
-    return machine().describe()
+    def has(name: str) -> str:
+        try:
+            return version(name)
+        except PackageNotFoundError:
+            return ""
+
+    missing = [name for name in _TRAIN if not has(name)]
+    engines = [f"{name} {has(name)}" for name in ENGINES if has(name)]
+    return {
+        **machine().describe(),
+        "training": f"missing {', '.join(missing)}: run pip install 'scanwright[train]'" if missing else "ready",
+        "prediction": ", ".join(engines) or "no engine: run pip install openvino",
+        "DICOM decoders": ", ".join(name for name in _DECODERS if has(name)),
+    }
 
 
 def _stage(name: str) -> int:

@@ -92,6 +92,7 @@ def test_names_cannot_become_markup(make: Any) -> None:
     assert not page.all("script")
     assert not [a for a in page.all("img") if "onerror" in a]
     assert page.text.count(evil) >= 7
+    assert evil in page.text[page.text.index("What happened") :]
 
 
 def test_every_picture_has_words(make: Any) -> None:

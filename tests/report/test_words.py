@@ -64,6 +64,37 @@ def test_a_stop_turns_the_light_red(make: Any) -> None:
     assert lights(make(findings=(leak,)))[0] == ("red", "One patient is on two sides.")
 
 
+def test_a_repaired_leak_is_no_longer_a_reason_to_doubt(make: Any) -> None:
+    leak = Finding("leak", "stop", "Two parts share a picture.", ("case-1", "gone"), "leave one out", drop=("gone",))
+    contents = make(findings=(leak,))
+    assert ("green", "Repaired before training: Two parts share a picture.") in lights(contents)
+    assert "red" not in {light.colour for light in lights(contents)}
+    assert "Two parts share a picture." not in limits(contents)
+    still = replace(leak, drop=("case-1",))
+    assert lights(make(findings=(still,)))[0].colour == "red"
+
+
+def test_calibration_that_makes_things_worse_is_named(make: Any) -> None:
+    good = two_classes(90, 10, 10, 90)
+    bad = replace(good, metrics={**good.metrics, "ece": Interval(0.3, 0.25, 0.35)})
+    fine = replace(good, metrics={**good.metrics, "ece": Interval(0.1, 0.05, 0.15)})
+    before = replace(good, who="uncalibrated", metrics={**good.metrics, "ece": Interval(0.1, 0.05, 0.15)})
+    assert any("did not carry over" in light.text for light in lights(make(evaluations=[bad, before])))
+    assert not any("did not carry over" in light.text for light in lights(make(evaluations=[fine, before])))
+
+
+def test_the_race_marks_the_candidate_that_was_trained_longest() -> None:
+    race = [
+        {"candidate": "a", "steps": 10, "score": 0.9, "rung": 1},
+        {"candidate": "b", "steps": 500, "score": 0.8, "rung": 2},
+    ]
+    table = race_table(race)
+    assert [row["won"] for row in table["rows"]] == [False, True]
+    assert table["heads"] == ["candidate", "steps", "score"]
+    classical = [{**row, "steps": 0} for row in race]
+    assert [row["won"] for row in race_table(classical)["rows"]] == [True, False]
+
+
 def test_a_linear_baseline_that_does_as_well_is_named(make: Any) -> None:
     judged = two_classes(80, 20, 20, 80)
     contents = make(evaluations=[judged, replace(judged, who="linear")])

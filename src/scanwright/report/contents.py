@@ -36,7 +36,7 @@ class ReportContents:
             where too few cases could be examined. None when there was no examination.
         provenance: Names and values: versions, seed, hashes, hardware, time.
         command: What was typed.
-        notes: Further sentences.
+        notes: Further sentences: of the training where there was one, else of the limits.
     """
 
     title: str
@@ -57,6 +57,15 @@ class ReportContents:
     def checked(self) -> bool:
         """Whether `check` has looked at the cohort, so that silence means that nothing was found."""
         return self.plan is not None or bool(self.findings)
+
+    @property
+    def trained(self) -> bool:
+        """Whether the page has something to tell of a training."""
+        return bool(self.plan or self.history or self.race)
+
+    def repaired(self, finding: Finding) -> bool:
+        """Whether the cases that a repair of the finding would leave out are gone already."""
+        return bool(finding.drop) and not {c.id for c in self.cohort.cases}.intersection(finding.drop)
 
     @property
     def hidden(self) -> bool:

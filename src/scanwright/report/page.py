@@ -149,7 +149,7 @@ def page_view(contents: ReportContents) -> dict[str, Any]:
         "findings": sorted(contents.findings, key=lambda f: ("stop", "warn", "info").index(f.severity)),
         "learning": learning_figures(contents.history),
         "race": race_table(contents.race),
-        "trained": bool(contents.plan or contents.history or contents.race),
+        "trained": contents.trained,
         "comparison": comparison(contents, judged) if judged else {},
         "per_class": classes_table(judged) if judged else {},
         "confusion": confusion_table(judged) if judged else {},

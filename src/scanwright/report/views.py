@@ -362,9 +362,12 @@ def race_table(race: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         ``heads`` and ``rows`` (cells as text, and whether the row won).
     """
     names = list(dict.fromkeys(k for row in race for k in row if not isinstance(row[k], dict | list | tuple)))
-    names = [n for n in names if n not in ("won", "winner")]
+    names = [
+        n for n in names if n not in ("won", "winner", "rung") and any(row.get(n) not in (None, 0) for row in race)
+    ]
     rows = [
-        {"cells": [_short(row.get(n)) for n in names], "won": bool(row.get("won") or row.get("winner"))} for row in race
+        {"cells": [_short(row.get(n), 1 if "seconds" in n else 3) for n in names], "won": won}
+        for row, won in zip(race, _winners(race), strict=True)
     ]
     heads = [pretty(n) for n in names]
     return {"heads": heads, "rows": rows} if rows else {}
@@ -376,7 +379,16 @@ def pretty(name: str) -> str:
     return " ".join(words.get(w, w) for w in name.replace("_", " ").replace("/", " ").split())
 
 
-def _short(value: Any) -> str:
+def _winners(race: Sequence[Mapping[str, Any]]) -> list[bool]:
+    """Which rows won: those that say so, else the one trained longest, else the best score."""
+    if any("won" in row or "winner" in row for row in race):
+        return [bool(row.get("won") or row.get("winner")) for row in race]
+    keys = [tuple(float(row[n]) if _is_number(row.get(n)) else 0.0 for n in ("steps", "score")) for row in race]
+    best = max(keys, default=(0.0, 0.0))
+    return [key == best and any(best) for key in keys]
+
+
+def _short(value: Any, digits: int = 3) -> str:
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return "–"
     if isinstance(value, bool):
@@ -384,5 +396,5 @@ def _short(value: Any) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, float):
-        return f"{value:,.3f}" if abs(value) < 10 else f"{value:,.1f}" if abs(value) < 100 else f"{value:,.0f}"
+        return f"{value:,.{min(digits, 3 if abs(value) < 10 else 1 if abs(value) < 100 else 0)}f}"
     return str(value)

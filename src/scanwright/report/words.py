@@ -204,15 +204,19 @@ def _lights(contents: ReportContents) -> Iterator[Light]:
                 "amber",
                 f"Judged on the {PART_WORDS[judged.part]} part, which took part in making the model: expect less elsewhere.",
             )
-        yield from _calibration(judged)
+        yield from _calibration(judged, contents.judged("uncalibrated", judged.part))
         yield from _beaten(contents, judged)
-    stops = [f for f in contents.findings if f.severity == "stop"]
-    warns = [f for f in contents.findings if f.severity == "warn"]
+    open_ones = [f for f in contents.findings if not contents.repaired(f)]
+    mended = [f for f in contents.findings if contents.repaired(f) and f.severity != "info"]
+    stops = [f for f in open_ones if f.severity == "stop"]
+    warns = [f for f in open_ones if f.severity == "warn"]
     for finding in stops:
         yield Light("red", finding.text)
     for finding in warns:
         yield Light("amber", finding.text)
-    if contents.checked and not stops and not warns:
+    for finding in mended:
+        yield Light("green", f"Repaired before training: {finding.text}")
+    if contents.checked and not stops and not warns and not mended:
         yield Light(
             "green", "The check of the images found no leak between parts, no damaged file and no contradiction."
         )
@@ -221,10 +225,16 @@ def _lights(contents: ReportContents) -> Iterator[Light]:
         yield Light("green" if passed else "amber", str(contents.examination.get("sentence") or examined(passed)))
 
 
-def _calibration(judged: Evaluation) -> Iterator[Light]:
+def _calibration(judged: Evaluation, before: Evaluation | None) -> Iterator[Light]:
     error = judged.metrics.get("ece")
     if error is None or not math.isfinite(error.value):
         return
+    old = before.metrics.get("ece") if before is not None else None
+    if old is not None and error.value > max(old.high, 0.05):
+        yield Light(
+            "amber",
+            f"Calibration on validation did not carry over: the error is {number(error.value)}, {number(old.value)} without it.",
+        )
     if error.value <= 0.05:
         yield Light(
             "green",
@@ -315,5 +325,5 @@ def limits(contents: ReportContents) -> list[str]:
     if cohort.skipped:
         files = "1 file" if len(cohort.skipped) == 1 else f"{len(cohort.skipped)} files"
         said.append(f"{files} could not be used, and no figure counts what was in there.")
-    said += [f.text for f in contents.findings if f.severity != "info"]
-    return list(dict.fromkeys([*said, *contents.notes]))
+    said += [f.text for f in contents.findings if f.severity != "info" and not contents.repaired(f)]
+    return list(dict.fromkeys([*said, *([] if contents.trained else contents.notes)]))

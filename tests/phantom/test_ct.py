@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -12,7 +14,8 @@ from scanwright.phantom import LABELS, ChestPatient, chest, render_ct
 
 @pytest.fixture(scope="module")
 def scanned() -> tuple[ChestPatient, Volume, LabelMap]:
-    patient = chest(6, label="nodule")
+    drawn = chest(6, label="nodule")
+    patient = replace(drawn, nodules=drawn.nodules[:1])
     return (patient, *render_ct(patient, (2.0, 2.0, 3.0)))
 
 

@@ -151,11 +151,11 @@ def test_ct_nodule_is_found_by_another_reader(cts: Path) -> None:
     assert lesions
     for lesion in lesions:
         mask = SimpleITK.ReadImage(str(cts / "truth" / f"{lesion['patient_id']}.nii.gz")) == LABELS["nodule"]
-        shape = SimpleITK.LabelShapeStatisticsImageFilter()
-        shape.Execute(mask)
-        left, back, up = shape.GetCentroid(1)
         wanted = [float(lesion[n]) for n in ("x_mm", "y_mm", "z_mm")]
-        assert np.linalg.norm(np.array([-left, -back, up]) - wanted) < 4.0  # a voxel is 6 x 6 x 5 mm
+        shape = SimpleITK.LabelShapeStatisticsImageFilter()
+        shape.Execute(SimpleITK.ConnectedComponent(mask))
+        centres = np.array([shape.GetCentroid(n) for n in shape.GetLabels()]) * (-1, -1, 1)  # LPS+ to RAS+
+        assert np.linalg.norm(centres - wanted, axis=1).min() < 5.0  # a voxel is 6 x 6 x 5 mm
         reader = SimpleITK.ImageSeriesReader()
         reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(cts / lesion["path"])))
         image = reader.Execute()

@@ -21,7 +21,7 @@ def test_same_seed_same_patient() -> None:
 def test_class_changes_nothing_but_the_nodule() -> None:
     ill, healthy = chest(7, label="nodule"), chest(7, label="normal")
     assert ill.label == "nodule"
-    assert len(ill.nodules) == 1
+    assert 1 <= len(ill.nodules) <= 3
     assert healthy.nodules == ()
     for name in ("sex", "age", "height_cm", "bmi", "heart", "inspiration", "scanner", "dose", "granulomas", "lung_hu"):
         assert getattr(ill, name) == getattr(healthy, name)
@@ -58,7 +58,7 @@ def test_some_patients_have_two_xrays_of_one_class() -> None:
 
 def test_nodules_are_of_the_promised_size_and_lie_in_the_lung() -> None:
     nodules = [chest(s, label="nodule") for s in range(40)]
-    assert all(len(p.nodules) == 1 for p in nodules)
+    assert {len(p.nodules) for p in nodules} == {1, 2, 3}
     for patient in nodules:
         nodule = patient.nodules[0]
         assert 12 <= nodule.diameter_mm <= 36

@@ -223,10 +223,15 @@ def _shares(n: int) -> np.ndarray[Any, Any]:
 
 
 def _nodules(patient: ChestPatient) -> tuple[Nodule, ...]:
+    """One to three nodules, the first the largest."""
     generator = np.random.default_rng((patient.seed, 3))
-    diameter = float(generator.uniform(14, 35))
+    count = int(generator.choice([1, 2, 3], p=[0.55, 0.27, 0.18]))
     margin: Literal["smooth", "spiculated"] = "spiculated" if generator.random() < 0.45 else "smooth"
-    return _place(patient, generator, (diameter, float(generator.normal(35, 12))), margin)
+    diameters = sorted((15 + 20 * generator.beta(2.0, 1.4, count)).tolist(), reverse=True)
+    found: tuple[Nodule, ...] = ()
+    for diameter in diameters:
+        found += _place(patient, generator, (diameter, float(generator.normal(60, 12))), margin)
+    return found
 
 
 def _granulomas(patient: ChestPatient) -> tuple[Nodule, ...]:

@@ -14,6 +14,7 @@ from scanwright.core import (
     Cohort,
     Fingerprint,
     InputError,
+    MissingExtraError,
     Plan,
     Preprocessing,
     ResourceError,
@@ -264,3 +265,9 @@ def test_a_tiny_cohort_has_batches_that_fit(plan: Callable[..., Plan], cohort: M
         cohort(n=(12, 4, 5)), fingerprint(n_cases={"train": 12, "val": 4, "test": 5}, n_per_class={"no": 7, "yes": 5})
     )
     assert all(c.batch_size <= 6 for c in made.candidates if c.kind == "network")
+
+
+def test_without_torch_the_extra_is_named(plan: Callable[..., Plan], cohort: Make, fingerprint: Facts) -> None:
+    light = Machine(2, 8000.0, 1e5, (Device("cpu", "made-up", 8000.0),), "Linux", torch=None)
+    with pytest.raises(MissingExtraError, match=r"scanwright\[train\]"):
+        plan(cohort(), fingerprint(), machine=light)

@@ -87,6 +87,12 @@ def test_a_class_with_two_cases_goes_to_train_and_test_and_is_spoken_of() -> Non
     assert any("The val part has no case of yes" in note for note in notes)
 
 
+def test_a_cohort_that_is_too_small_for_firm_figures_is_spoken_of() -> None:
+    cases = [Case(f"c{i}", f"{i}", label=int(i % 8 == 0)) for i in range(160)]
+    _, notes = split(cohort_of(cases, task="binary", classes=("no", "yes")))
+    assert any("4 of yes" in note and "too small" in note for note in notes)
+
+
 def test_another_seed_is_another_split_and_the_same_seed_the_same() -> None:
     cohort = cohort_of([Case(f"c{i}", f"{i}", label=i % 3) for i in range(90)])
     parts = [tuple(c.part for c in split(cohort, seed=s)[0].cases) for s in (0, 0, 1)]
@@ -152,6 +158,17 @@ def test_unlabelled_cases_stay_without_a_part() -> None:
     cases = [Case(f"c{i}", f"{i}", label=None if i % 4 == 0 else i % 3) for i in range(80)]
     done, _ = split(cohort_of(cases))
     assert all((c.part is None) == (c.label is None) for c in done.cases)
+
+
+def test_a_test_part_without_labels_is_replaced() -> None:
+    cases = [
+        Case(f"c{i}", f"{i}", label=i % 2 if i < 80 else None, part="train" if i < 80 else "test") for i in range(100)
+    ]
+    done, notes = split(cohort_of(cases, task="binary", classes=("a", "b")))
+    assert any("has no labels and is not used" in note for note in notes)
+    assert len(done.of("test")) == 16
+    assert all(c.label is not None for c in done.of("test"))
+    assert all(c.part is None for c in done.cases[80:])
 
 
 def test_too_few_patients_are_refused_by_number() -> None:

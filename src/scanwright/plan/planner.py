@@ -17,8 +17,8 @@ from scanwright.core import (
     Fingerprint,
     InputError,
     Memory,
+    MissingExtraError,
     Plan,
-    PlanError,
     Preprocessing,
     Progress,
     ResourceError,
@@ -55,7 +55,6 @@ class _Draft:
     emit: Emit
     precision: str = "32-true"
     channels_last: bool = False
-    costs: dict[str, Cost] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -100,11 +99,17 @@ def make_plan(
         A complete plan: what is planned fits the budget and the memory.
 
     Raises:
-        CohortError: There is no class to tell apart.
         InputError: The devices asked for are not there.
+        MissingExtraError: torch is not installed.
         ResourceError: Not even the smallest form of the plan fits the memory.
     """
     here = machine or look_at_machine()
+    if here.torch is None:
+        raise MissingExtraError(
+            "Planning a training needs torch, which is not installed.",
+            "Training comes with the extra 'train'; predicting and serving need no torch.",
+            "pip install 'scanwright[train]'",
+        )
     device = _device(devices, here)
     kind, evidence = kind_of(cohort, fingerprint)
     sizes = _sizes(cohort, fingerprint, 1)
@@ -204,7 +209,6 @@ def _fit_memory(draft: _Draft) -> tuple[Memory, list[Candidate]]:
                 "Close other programs, or use a machine with more memory.",
             )
         draft.spec = draft.spec.model_copy(update={"size": smaller, "spacing_mm": _wider(draft.spec, smaller)})
-        draft.costs.clear()
         draft.sizes = _sizes(draft.cohort, draft.fingerprint, draft.spec.channels * math.prod(smaller))
     if math.prod(draft.spec.size) < first:
         made = " x ".join(map(str, draft.spec.size))
@@ -237,13 +241,7 @@ def _candidates_within(draft: _Draft, limit: float) -> tuple[list[Candidate], li
         if row.kind == "classical":
             kept.append(one.model_copy(update={"memory_mb": round(PROCESS_MB + _classical_mb(draft), 1)}))
             continue
-        if draft.machine.torch is None and not draft.costs:
-            draft.costs[name] = Cost(1_500_000, 128 * math.prod(draft.spec.size))
-        found = (
-            draft.costs.setdefault(name, cost(one, draft.shape, draft.n_outputs))
-            if name not in draft.costs
-            else draft.costs[name]
-        )
+        found = cost(one, draft.shape, draft.n_outputs)
         need = _need(draft, one, found, store)
         while need > limit and one.batch_size > 4:
             one = one.model_copy(update={"batch_size": one.batch_size // 2})
@@ -312,12 +310,6 @@ def _measured(draft: _Draft, networks: Sequence[Candidate], seconds: float) -> l
     """Networks with seconds per step, after precision and memory layout were chosen on the first."""
     if not networks:
         return []
-    if draft.machine.torch is None:
-        raise PlanError(
-            "This machine has no torch, so networks cannot be trained on it.",
-            "Planning measures real steps.",
-            "pip install 'scanwright[train]'.",
-        )
     _choose_precision(draft, networks[0], seconds)
     found = []
     for number, one in enumerate(networks, start=1):

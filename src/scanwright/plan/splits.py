@@ -18,6 +18,8 @@ from scanwright.core import PARTS, Case, Cohort, CohortError, Part
 _MOST = {"val": 5000, "test": 10000}
 """Cases beyond which a larger part tells little more."""
 _BINS = 5
+_FIRM = 10
+"""Cases of a class in the test part below which its figures say little."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,7 @@ def split(cohort: Cohort, *, seed: int = 0, together: Iterable[Sequence[str]] = 
     """Give every labelled case a part.
 
     Args:
-        cohort: Any cohort; parts that it has are kept.
+        cohort: Any cohort; parts that it has are kept, unless not one of their cases is labelled.
         seed: Another seed gives another split.
         together: Groups of case ids that must lie on one side (duplicates, say).
 
@@ -48,6 +50,7 @@ def split(cohort: Cohort, *, seed: int = 0, together: Iterable[Sequence[str]] = 
         Iterative stratification (Sechidis et al., ECML PKDD 2011), extended to groups.
     """
     notes: list[str] = []
+    cohort = _without_unlabelled_parts(cohort, notes)
     groups = _groups(cohort, seed, together)
     _note_straddling(groups, notes)
     given = {p for p in PARTS if cohort.of(p)}
@@ -75,8 +78,16 @@ def split(cohort: Cohort, *, seed: int = 0, together: Iterable[Sequence[str]] = 
     else:
         notes.append("The parts that came with the data are kept.")
     result = cohort.with_cases(replace(c, part=parts[c.id]) if c.id in parts else c for c in cohort.cases)
-    notes += _missing_classes(result)
+    notes += _missing_and_scarce(result)
     return result, notes
+
+
+def _without_unlabelled_parts(cohort: Cohort, notes: list[str]) -> Cohort:
+    """A part of a challenge whose labels were never published cannot judge anything."""
+    blind = [p for p in PARTS if cohort.of(p) and all(c.label is None for c in cohort.of(p))]
+    for part in blind:
+        notes.append(f"The {part} part that came with the data has no labels and is not used.")
+    return cohort.with_cases(replace(c, part=None) if c.part in blind else c for c in cohort.cases) if blind else cohort
 
 
 def _groups(cohort: Cohort, seed: int, together: Iterable[Sequence[str]]) -> list[_Group]:
@@ -237,7 +248,8 @@ def _say_division(groups: Sequence[_Group], parts: Mapping[str, Part], names: Se
     return f"The cohort was divided {how}, stratified by label: {numbers}."
 
 
-def _missing_classes(cohort: Cohort) -> list[str]:
+def _missing_and_scarce(cohort: Cohort) -> list[str]:
+    """What the parts cannot tell, in words."""
     if cohort.task == "regress":
         return []
     counts = cohort.counts()
@@ -248,4 +260,8 @@ def _missing_classes(cohort: Cohort) -> list[str]:
             notes.append(
                 f"The {part} part has no case of {', '.join(absent)}: figures on that class are not possible there."
             )
+    test = counts.get("test", {})
+    scarce = [f"{test[name]} of {name}" for name in cohort.classes if 0 < test.get(name, 0) < _FIRM]
+    if scarce:
+        notes.append(f"The test part has few cases ({', '.join(scarce)}): the cohort is too small for firm figures.")
     return notes

@@ -250,8 +250,11 @@ def smooth(x: Tensor, width: int) -> Tensor:
     if width == 1:
         return x
     half, dimension = width // 2, x.ndim - 2
-    padded = pad(x, (half, half) * dimension, mode="replicate")
-    return (avg_pool2d if dimension == 2 else avg_pool3d)(padded, width, stride=1)
+    x = pad(x, (half, half) * dimension, mode="replicate")
+    for axis in range(dimension):  # one axis at a time: 3 x 9 instead of 9 x 9 x 9
+        window = tuple(width if a == axis else 1 for a in range(dimension))
+        x = avg_pool2d(x, window, stride=1) if dimension == 2 else avg_pool3d(x, window, stride=1)
+    return x
 
 
 @lru_cache(maxsize=64)

@@ -136,7 +136,7 @@ def _best_strength(u: Floats, y: NDArray[np.floating], groups: NDArray[np.str_],
     else:
         splitter = StratifiedKFold(folds, shuffle=True, random_state=0)
     losses = np.zeros(len(_STRENGTHS))
-    for inside, outside in splitter.split(u, y, groups):
+    for inside, outside in splitter.split(u, y, groups if grouped else None):
         if task != "regress" and len(np.unique(y[inside])) < len(np.unique(y)):
             continue
         for k, strength in enumerate(_STRENGTHS):

@@ -216,7 +216,7 @@ def _one_step(run: Run, candidate: Candidate, state: State) -> None:
         state.scaler.update()
         _average(run, state)
         weight = 0.02 if state.step else 1.0
-        state.train_loss += weight * (float(loss) - state.train_loss)
+        state.train_loss += weight * (float(loss.detach()) - state.train_loss)
         state.n_bad = 0
     else:
         state.scaler.update()

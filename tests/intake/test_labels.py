@@ -38,8 +38,8 @@ def test_the_negative_class_of_two_is_first(names: set[str], ordered: list[str])
 
 
 def test_missing_labels_stay_missing() -> None:
-    encoded = encode(_reading("a", "", "b", "NaN", None, "n/a"))
-    assert encoded.labels == [0, None, 1, None, None, None]
+    encoded = encode(_reading("a", "", "b", "NaN", None, "n/a", "a"))
+    assert encoded.labels == [0, None, 1, None, None, None, 0]
 
 
 def test_a_number_that_is_none_stops_regression() -> None:
@@ -50,7 +50,10 @@ def test_a_number_that_is_none_stops_regression() -> None:
 def test_no_label_at_all_and_too_many_classes() -> None:
     with pytest.raises(CohortError, match="None of the 2 cases has a label"):
         encode(_reading(None, ""))
-    with pytest.raises(InputError, match="60 different values in 60 cases"):
-        encode(_reading(*(f"name{chr(97 + k % 26)}{k}x" for k in range(60))))
+    many = [f"name{k}x" for k in range(60)]
+    with pytest.raises(InputError, match="60 different values in 61 cases"):
+        encode(_reading(*many, many[0]))
+    with pytest.raises(CohortError, match="Each of the 3 labelled cases has a class of its own"):
+        encode(_reading("a", "b", "c"))
     with pytest.raises(InputError, match="A binary task has two"):
-        encode(_reading("a", "b", "c"), "binary")
+        encode(_reading("a", "b", "c", "a"), "binary")

@@ -244,6 +244,12 @@ def _classes(values: Sequence[str | None], task: Task, reading: Reading, guesses
             "Learning needs at least two classes.",
             "Add cases of another class, or name another label column with --labels.",
         )
+    if len(distinct) == sum(v is not None for v in values):
+        raise CohortError(
+            f"Each of the {len(distinct)} labelled cases has a class of its own.",
+            "Learning needs several cases of each class.",
+            "Name another label column with --labels, or the folder above.",
+        )
     if len(distinct) > _MOST_CLASSES and len(distinct) > len(values) / 3:
         raise InputError(
             f"The label {reading.label_name!r} has {len(distinct)} different values in {len(values)} cases.",

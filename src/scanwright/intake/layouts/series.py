@@ -13,6 +13,9 @@ from scanwright.intake.place import Place, stem_of
 STACKED = frozenset(("CT", "MR", "PT", "NM", "OPT"))
 """Modalities whose several files make one volume; of other modalities every file is a picture."""
 
+NO_IMAGES = frozenset(("SEG", "SR", "RTSTRUCT", "RTPLAN", "RTDOSE", "PR", "KO", "REG", "RWV"))
+"""Objects that speak of images and are none."""
+
 
 @dataclass(frozen=True, slots=True)
 class Series:
@@ -98,6 +101,9 @@ def _series_of(place: Place) -> tuple[tuple[Series, ...], tuple[Skipped, ...]]:
     for one in list_series(place.root):
         files = tuple(_below(f, place.root) for f in one.files)
         seen |= {*files, *(_below(f, place.root) for f in one.localizers)}
+        if one.modality in NO_IMAGES:
+            seen -= set(files)
+            continue
         folders = {PurePosixPath(f).parent.as_posix() for f in files}
         facts = (one.uid, one.study_uid, one.patient, patient_key(one.patient), one.modality)
         if one.modality in STACKED and len(files) > 1 and len(folders) == 1:

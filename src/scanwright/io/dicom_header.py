@@ -90,7 +90,19 @@ BODY_PARTS: dict[str, tuple[str, str]] = {
 
 UNPAIRED = {
     *("ABDOMEN", "BRAIN", "CHEST", "CSPINE", "HEAD", "HEART", "LIVER", "NECK", "PELVIS", "PROSTATE", "SKULL", "SPINE"),
-    *("WHOLEBODY", "LSPINE", "TSPINE", "SSPINE", "COCCYX", "UTERUS", "BLADDER", "COLON", "PANCREAS", "SPLEEN", "STOMACH"),
+    *(
+        "WHOLEBODY",
+        "LSPINE",
+        "TSPINE",
+        "SSPINE",
+        "COCCYX",
+        "UTERUS",
+        "BLADDER",
+        "COLON",
+        "PANCREAS",
+        "SPLEEN",
+        "STOMACH",
+    ),
 }
 """Values of BodyPartExamined that have no left and right."""
 

@@ -81,8 +81,6 @@ def check(folder: RunFolder, cohort: Cohort, request: Request, emit: Emit) -> tu
         return read_cohort(folder.path), _FINDINGS.validate_python(folder.json("findings.json"))
     with stage_events("check", emit):
         findings = look(cohort, emit=emit)
-        for finding in findings:
-            emit(Said(stage="check", text=finding.text, level="info" if finding.severity == "info" else "warn"))
         write_json(folder / "findings.json", [asdict(f) for f in findings])
         cohort = mend(cohort, findings, request, emit)
         cohort, notes = split(cohort, seed=request.seed, together=groups_of_duplicates(findings))
@@ -164,8 +162,6 @@ def _refuse_empty_parts(cohort: Cohort) -> None:
 
 def _say_cohort(cohort: Cohort, emit: Emit) -> None:
     stage: Stage = "scan"
-    what = "pictures" if cohort.dimension == 2 else "volumes"
-    emit(Said(stage=stage, text=f"{cohort.name}: {len(cohort)} {what}, {cohort.modality or 'modality unknown'}."))
     for part, row in cohort.counts().items():
         emit(Said(stage=stage, text=f"{part}: " + ", ".join(f"{name} {n}" for name, n in _first(row.items(), 12))))
     for guess in cohort.guesses:

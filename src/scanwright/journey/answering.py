@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from scanwright.core import Emit, Failure, InputError, Prediction, ScanwrightError, Volume, silent
@@ -10,6 +11,9 @@ from scanwright.io import list_series, open_array, probe, read_volume
 
 Asked = tuple[str, Callable[[], Volume], Path]
 """Name of a case, how to read it, and the file or folder that it lies in."""
+
+_KEPT_WHOLE = 32
+"""Up to so many answers keep their pictures in memory once they are written."""
 
 _ARRAY_NAMES = ("test_images", "x_test", "images", "val_images", "train_images")
 
@@ -136,6 +140,8 @@ def answer(
     for one in predictor.predict_many([(name, read) for name, read, _ in cases], emit=emit, heatmap=heatmap):
         if out is not None and isinstance(one, Prediction):
             write_prediction(one, out, source=places[one.case])
+            if len(cases) > _KEPT_WHOLE:
+                one = replace(one, heatmap=None, picture=None, overlay=None)  # they are on the disk
         answers.append(one)
     if out is not None:
         write_answers(answers, out)

@@ -54,7 +54,7 @@ def explain(
     Returns:
         Pictures and examination; ``work/trust.json`` gets the examination as well.
     """
-    from scanwright.explain import examine
+    from scanwright.explain import best_explainer
     from scanwright.inference import Predictor
 
     with stage_events("explain", emit):
@@ -62,7 +62,7 @@ def explain(
         network = (folder.work / "network.onnx").read_bytes()
         trust = folder.json("work/trust.json")
         predictor = Predictor.from_network(network, plan, trust=trust)
-        found = examine(
+        found = best_explainer(
             predictor, np.asarray(store.images[rows], dtype=np.float32), seed=plan.seed, seconds=seconds, emit=emit
         )
         trust = {**trust, "explanation": found.to_dict()}

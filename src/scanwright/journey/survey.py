@@ -125,7 +125,8 @@ def mend(cohort: Cohort, findings: Sequence[Finding], request: Request, emit: Em
         return cohort
     locked = {c.id for c in cohort.cases if c.part == "test"} if cohort.parts_given else set()
     kept = [
-        f if f.kind == "damaged-file" else replace(f, drop=tuple(i for i in f.drop if i not in locked)) for f in findings
+        f if f.kind == "damaged-file" else replace(f, drop=tuple(i for i in f.drop if i not in locked))
+        for f in findings
     ]
     losing = {i for f in kept for i in f.drop}
     if request.repair == "auto" and len(losing) > _CHEAP_REPAIR * len(cohort):

@@ -99,16 +99,20 @@ _VOLUME = _changes(
     blur=0.5,
     low_resolution=0.6,
 )
-_ULTRASOUND = _GREY.model_copy(
-    update={
-        "rotate_deg": 10.0,
-        "scale": 0.15,
-        "elastic": 0.02,
-        "contrast": 0.3,
-        "low_resolution": 0.5,
-        "cutout": 0.2,
-        "mixup": 0.2,
-    }
+_ULTRASOUND = _changes(
+    flip_axes=(1,),
+    rotate_deg=15,
+    scale=0.2,
+    shift=0.1,
+    shear=0.08,
+    elastic=0.02,
+    gamma=0.3,
+    contrast=0.3,
+    brightness=0.25,
+    noise=0.1,
+    blur=1.0,
+    low_resolution=0.5,
+    cutout=0.25,
 )
 _SHAPE = _changes(flip_axes=(0, 1, 2), rotate_deg=15, scale=0.15, shift=0.08, shear=0.05, elastic=0.02)
 _CHARACTER = _changes(rotate_deg=12, scale=0.12, shift=0.1, shear=0.1, elastic=0.02, noise=0.05)

@@ -38,6 +38,8 @@ from scanwright.plan.timetable import Sizes
 
 _FASTER = 0.9
 """A precision or layout is taken when it needs at most this share of the plain step's time."""
+_ENSEMBLE_STEPS = 400
+"""Steps that each member of an ensemble must get: two half-trained networks are worse than one."""
 
 
 @dataclass
@@ -285,7 +287,7 @@ def _fit_time(draft: _Draft, candidates: Sequence[Candidate]) -> tuple[tuple[Can
         wanted = _ensemble(draft, len(networks), left)
         for ensemble in range(wanted, 0, -1):
             divided = timetable.divide(networks, left, draft.sizes, ensemble=ensemble, hurry=len(networks) == 1)
-            if all(c.final_steps for c in divided):
+            if all(c.final_steps >= (_ENSEMBLE_STEPS if ensemble > 1 else 1) for c in divided):
                 _say_candidates(draft, divided, too_slow, ensemble)
                 return (*divided, *classical), ensemble
         slowest = max(networks, key=lambda c: (c.final_steps > 0, c.seconds_per_step / c.batch_size))
@@ -378,14 +380,13 @@ def _final_memory(draft: _Draft, candidates: Sequence[Candidate], memory: Memory
 
 def _training(draft: _Draft, candidates: Sequence[Candidate], ensemble: int, devices: str) -> Training:
     labelled = draft.cohort.task not in ("regress",)
-    small = draft.sizes.n_train < 2000
     steps = max((c.final_steps for c in candidates), default=0)
-    smoothing = 0.0 if not labelled or draft.cohort.task == "multilabel" else 0.1 if small else 0.05
+    smoothing = 0.0 if not labelled or draft.cohort.task == "multilabel" else 0.05
     ema = 0.0 if steps < 100 else 0.99 if steps < 500 else 0.998 if steps < 10_000 else 0.999
     balanced, why = _balanced(draft)
     draft.reasons |= {
         "training.schedule": "One warm-up and one descent that ends with the budget.",
-        "training.warmup": "The first 15 % of the steps raise the learning rate.",
+        "training.warmup": "The first 20 % of the steps raise the learning rate.",
         "training.label_smoothing": "A little smoothing keeps answers from being too sure."
         if smoothing
         else "None for this task.",
@@ -393,7 +394,7 @@ def _training(draft: _Draft, candidates: Sequence[Candidate], ensemble: int, dev
         "training.ema": f"A moving average of the weights, as long as {steps} steps allow."
         if ema
         else "Too few steps for a moving average.",
-        "training.patience": "Half of the looks at validation without a better score end the training.",
+        "training.patience": "Eight looks at validation in a row without a better score end the training.",
         "training.evaluations": "Twelve looks at validation cost little and show when it stops getting better.",
     }
     if devices != "auto":
@@ -402,11 +403,11 @@ def _training(draft: _Draft, candidates: Sequence[Candidate], ensemble: int, dev
     return Training(
         budget_s=round(draft.seconds, 1),
         schedule="one_cycle",
-        warmup=0.15,
+        warmup=0.2,
         label_smoothing=smoothing,
         balanced_sampling=balanced,
         ema=ema,
-        patience=6,
+        patience=8,
         evaluations=timetable.EVALUATIONS,
         ensemble=ensemble,
         devices=devices,

@@ -79,15 +79,24 @@ RECIPES: dict[str, Recipe] = {
         "cnn", "cheap, a second opinion", 2, (41, 80), 60, arguments={"width": 24, "stages": 5}, learning_rate=3e-3
     ),
     # larger pictures
-    "resnet9-stem2": Recipe(
+    "resnet9-stem4": Recipe(
         "resnet9",
-        "a first layer of stride 2 keeps larger pictures affordable",
+        "a first layer of stride 4 makes larger pictures cheap",
         2,
         (81, 100_000),
-        20,
+        8,
+        arguments={"width": 24, "stem": 4, "pools": 3},
+        learning_rate=3e-3,
+    ),
+    "resnet18": Recipe("resnet18", "deeper, when there is time", 2, (81, 100_000), 400, arguments={"width": 0.5}),
+    "resnet9-stem2": Recipe(
+        "resnet9",
+        "a finer first layer, when there is time",
+        2,
+        (81, 100_000),
+        600,
         arguments={"width": 24, "stem": 2, "pools": 4},
     ),
-    "resnet18": Recipe("resnet18", "deep and cheap at this size", 2, (81, 100_000), 60, arguments={"width": 0.5}),
     "resnet18-full": Recipe(
         "resnet18", "full width, on a fast device", 2, (65, 100_000), 60, "gpu", {"width": 1.0}, 1e-3
     ),
@@ -110,11 +119,11 @@ RECIPES: dict[str, Recipe] = {
         3,
         (1, 40),
         8,
-        arguments={"width": 24, "stages": 3},
+        arguments={"width": 16, "stages": 3},
         learning_rate=3e-3,
     ),
     "cnn3d": Recipe(
-        "cnn", "plain, a second opinion", 3, (1, 40), 60, arguments={"width": 16, "stages": 4}, learning_rate=3e-3
+        "cnn", "plain, a second opinion", 3, (1, 40), 400, arguments={"width": 16, "stages": 4}, learning_rate=3e-3
     ),
     "resnet3d-64": Recipe(
         "resnet3d", "one stage more for larger volumes", 3, (41, 100_000), 15, arguments={"width": 16, "stages": 4}

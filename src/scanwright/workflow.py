@@ -207,14 +207,14 @@ def open_model(path: Path | str, *, engine: str = "auto", threads: int | None = 
 
 
 def phantom(
-    kind: str, out: Path | str, *, patients: int = 400, seed: int = 0, faults: bool = True, emit: Emit = silent
+    kind: str, out: Path | str, *, patients: int | None = None, seed: int = 0, faults: bool = True, emit: Emit = silent
 ) -> Path:
     """Make a cohort of synthetic patients as real DICOM files, with known truth.
 
     Args:
         kind: ``"chest-xray"`` or ``"chest-ct"``.
         out: Folder to make.
-        patients: How many.
+        patients: How many; 400 radiographs or 24 CT if None.
         seed: Seed; the same one makes the same pixels.
         faults: Whether to plant a duplicate and a damaged file.
         emit: Receiver of progress.
@@ -222,11 +222,9 @@ def phantom(
     Returns:
         The folder.
     """
-    from scanwright.io.run_folder import stage_events
     from scanwright.phantom import write_phantom
 
-    with stage_events("phantom", emit):
-        return write_phantom(kind, Path(out), patients=patients, seed=seed, faults=faults, emit=emit)
+    return write_phantom(kind, Path(out), patients=patients, seed=seed, faults=faults, emit=emit)
 
 
 def fetch(name: str, out: Path | str, *, base_url: str | None = None, emit: Emit = silent) -> Path:

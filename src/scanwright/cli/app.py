@@ -240,7 +240,12 @@ def demo(
 def phantom(
     kind: Annotated[str, typer.Argument(help="chest-xray or chest-ct.", show_default=False)],
     out: Annotated[Path, typer.Argument(help="Folder to make.", show_default=False)],
-    patients: Annotated[int, typer.Option("--patients", help="How many synthetic patients.")] = 400,
+    patients: Annotated[
+        Optional[int],
+        typer.Option(
+            "--patients", help="How many synthetic patients. Default: 400 radiographs, 24 CT.", show_default=False
+        ),
+    ] = None,
     seed: Seed = 0,
     faults: Annotated[
         bool, typer.Option("--faults/--no-faults", help="Plant a duplicate and a damaged file for check to find.")

@@ -126,11 +126,15 @@ def results_table(evaluations: list[Evaluation]) -> Table:
     table.add_column("")
     for name in wanted:
         table.add_column(name.upper() if name in ("auroc", "mae", "rmse") else name.replace("_", " "), justify="right")
-    for evaluation in evaluations:
-        cells = [str(evaluation.metrics[n]) if n in evaluation.metrics else "–" for n in wanted]
-        style = "bold" if evaluation.who == "model" else ""
-        table.add_row(names.get(evaluation.who, evaluation.who), *cells, style=style)
+    known = {e.who: e for e in evaluations}
+    for who in (name for name in names if name in known):
+        table.add_row(names[who], *[_two_lines(known[who], n) for n in wanted], style="bold" if who == "model" else "")
     return table
+
+
+def _two_lines(evaluation: Evaluation, name: str) -> str:
+    found = evaluation.metrics.get(name)
+    return f"{found.value:.3f}\n{found.low:.3f}–{found.high:.3f}" if found else "–"
 
 
 def predictions_table(answers: list[Prediction | Failure]) -> Table:

@@ -241,7 +241,7 @@ def phantom(
     kind: Annotated[str, typer.Argument(help="chest-xray or chest-ct.", show_default=False)],
     out: Annotated[Path, typer.Argument(help="Folder to make.", show_default=False)],
     patients: Annotated[
-        Optional[int],
+        int | None,
         typer.Option(
             "--patients", help="How many synthetic patients. Default: 400 radiographs, 24 CT.", show_default=False
         ),

@@ -212,7 +212,7 @@ def features(
         in_channels: Channels of the image.
         n_outputs: Logits.
         side: Cells along each axis; 0 for 7 in 2-D and 4 in 3-D.
-        working: Side that larger images are first made small to; 0 for 96 in 2-D, 48 in 3-D.
+        working: Side that larger images are first made small to; 0 for 96 in 2-D, 24 in 3-D.
         bins: Bins of each histogram.
 
     Returns:
@@ -222,7 +222,7 @@ def features(
         Dalal and Triggs, Histograms of oriented gradients (CVPR 2005), with soft bins.
     """
     side = side or (7 if dimension == 2 else 4)
-    working = working or (96 if dimension == 2 else 48)
+    working = working or (96 if dimension == 2 else 24)
     return Cells(
         dimension=dimension, in_channels=in_channels, n_outputs=n_outputs, side=side, working=working, bins=bins
     )

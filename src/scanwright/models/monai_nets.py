@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 from torch import nn
 
 from scanwright.models.classifier import Classifier
@@ -87,11 +89,11 @@ def densenet121(
         growth_rate=growth,
         block_config=(6, 12, 24, 16),
     )
-    body = net.features
+    body: Any = net.features
     if small:
         body.conv0.stride = (1,) * dimension
         body.pool0 = nn.Identity()
-    features = net.class_layers.out.in_features
+    features = int(cast(nn.Linear, net.class_layers.out).in_features)
     return Classifier(
         nn.Sequential(body, nn.ReLU(inplace=True)), n_features=features, n_outputs=n_outputs, dropout=head_drop
     )

@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning_fabric import Fabric
@@ -245,7 +245,7 @@ def _not_finite(run: Run, candidate: Candidate, state: State, cases: list[str]) 
 def _average(run: Run, state: State) -> None:
     """Move the average of the weights, buffers included, towards the present ones."""
     decay = min(run.plan.training.ema, (1 + state.step) / (10 + state.step)) if run.plan.training.ema else 0.0
-    inner = state.net.module
+    inner = cast(nn.Module, state.net.module)
     with torch.no_grad():
         if run.fabric.world_size > 1:
             for buffer in inner.buffers():

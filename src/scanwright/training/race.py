@@ -29,6 +29,7 @@ from scanwright.training.trained import BASELINE, BASELINE_WEIGHTS, WEIGHTS, Tra
 
 _RACE_SHARE = 0.55
 _JOIN_MARGIN = 0.002
+_FAR_BEHIND = 0.06
 _SHARES = (0.25, 0.5, 0.75)
 
 
@@ -267,6 +268,9 @@ def _choose(
     run: Run, members: list[_Member], classical: list[_Member], flips: tuple[int, ...]
 ) -> tuple[list[_Member], list[float], Score]:
     """The best single model, or an average where validation gains clearly."""
+    if members:  # what is far behind is not worth its mirror images
+        nearly = max(m.score.score for m in members) - _FAR_BEHIND
+        classical = [m for m in classical if m.score.score > nearly]
     if flips and members:
         for member in classical:
             member.logits = run.data.validation(Flipped(member.module, flips))

@@ -147,8 +147,8 @@ def _figures(logits: Floats, labels: Floats, task: Task, scale: float) -> tuple[
         return 1 - float(error.mean()) / scale, float("nan"), float("nan")
     if task == "multilabel":
         each = [_one_label(logits[:, k], labels[:, k]) for k in range(labels.shape[1])]
-        known = [e for e in each if e is not None]
-        return tuple(float(np.mean(v)) for v in zip(*known, strict=True)) if known else (0.5, 0.5, 0.5)  # type: ignore[return-value]
+        some = [e for e in each if e is not None] or [(0.5, 0.5, 0.5)]
+        return _mean([e[0] for e in some]), _mean([e[1] for e in some]), _mean([e[2] for e in some])
     known = np.isfinite(labels)
     logits, truth = logits[known], labels[known].astype(int)
     if task == "binary":
@@ -176,7 +176,7 @@ def _one_label(logits: Floats, labels: Floats) -> tuple[float, float, float] | N
     return auroc(truth, logits[known]), balanced, float((answer == truth).mean())
 
 
-def auroc(truth: NDArray[np.bool_], values: Floats) -> float:
+def auroc(truth: NDArray[np.bool_], values: NDArray[np.floating]) -> float:
     """Area under the ROC curve; nan if one class is absent.
 
     Args:

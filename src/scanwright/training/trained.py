@@ -102,7 +102,7 @@ def network(trained: Trained, plan: Plan, *, which: Literal["model", "baseline"]
     Raises:
         ModelFileError: The weights do not fit the plan.
     """
-    shape = {
+    shape: dict[str, Any] = {
         "dimension": plan.preprocessing.dimension,
         "in_channels": plan.preprocessing.channels,
         "n_outputs": plan.n_outputs,
@@ -119,7 +119,7 @@ def network(trained: Trained, plan: Plan, *, which: Literal["model", "baseline"]
             "Weights and plan must come from one run.",
             "Train again with `scanwright run`.",
         )
-    members = [build(candidates[n].model, **shape, **candidates[n].arguments) for n in trained.chosen]
+    members = [build(candidates[n].model, **(shape | candidates[n].arguments)) for n in trained.chosen]
     _fill(nn.ModuleList(members), load_file(trained.weights), trained.weights)
     net = members[0] if len(members) == 1 and trained.shares[0] == 1 else Averaged(members, trained.shares)
     if trained.tta_flips:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,7 @@ def _spread(
     pump.start()
     fabric = Fabric(accelerator="auto", devices=n, strategy="ddp_fork" if forked else "ddp_spawn")
     try:
-        fabric.launch(_in_process, worker, plan, store, queue, arguments)
+        fabric.launch(partial(_in_process, worker=worker, plan=plan, store=store, queue=queue, arguments=arguments))
     finally:
         queue.put(None)
         pump.join(timeout=10)

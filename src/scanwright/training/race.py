@@ -97,9 +97,9 @@ def train_here(
     """The training of one process (of perhaps several); see :func:`train`."""
     began = monotonic()
     if fabric.global_rank == 0:
-        before = _prepare_folder(work, key)
+        _prepare_folder(work, key)
     else:
-        before, emit = 0.0, silent
+        emit = silent
     fabric.barrier()
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
@@ -126,7 +126,7 @@ def train_here(
         history=tuple(histories),
         tta_flips=flips,
         scores={k: float(v) for k, v in vars(score).items() if math.isfinite(v)},
-        seconds=round(before + monotonic() - began, 2),
+        seconds=round(max(monotonic() - began, sum(row["seconds"] for row in race)), 2),
         peak_memory_mb=round(peak_memory_mb(), 1),
         notes=tuple(run.notes),
         stopped_early=any(s.stopped_early for _, s in states),
@@ -354,8 +354,8 @@ def _key(plan: Plan, store: StoreLike) -> str:
     return hashlib.sha256(f"{plan.to_json()}\n{store.digest}".encode()).hexdigest()
 
 
-def _prepare_folder(work: Path, key: str) -> float:
-    """Clear what belongs to another plan; count the seconds that this one has already had."""
+def _prepare_folder(work: Path, key: str) -> None:
+    """Make the folder; clear what belongs to another plan."""
     work.mkdir(parents=True, exist_ok=True)
     marker = work / "key"
     if not marker.exists() or marker.read_text(encoding="utf-8") != key:
@@ -363,7 +363,6 @@ def _prepare_folder(work: Path, key: str) -> float:
             for path in work.glob(pattern):
                 path.unlink()
         atomic_write(marker, key)
-    return 0.0
 
 
 def peak_memory_mb() -> float:

@@ -114,8 +114,20 @@ _ULTRASOUND = _changes(
     low_resolution=0.5,
     cutout=0.25,
 )
-_SHAPE = _changes(flip_axes=(0, 1, 2), rotate_deg=15, scale=0.15, shift=0.08, shear=0.05, elastic=0.02)
-_CHARACTER = _changes(rotate_deg=12, scale=0.12, shift=0.1, shear=0.1, elastic=0.02, noise=0.05)
+_SHAPE = _changes(rotate_deg=15, scale=0.15, shift=0.08, shear=0.05, elastic=0.015)
+_CHARACTER = _changes(
+    rotate_deg=12,
+    scale=0.12,
+    shift=0.08,
+    shear=0.15,
+    elastic=0.015,
+    gamma=0.2,
+    contrast=0.2,
+    brightness=0.1,
+    noise=0.05,
+    blur=0.5,
+    low_resolution=0.7,
+)
 
 KINDS: dict[str, Kind] = {
     "radiograph": Kind(

@@ -53,8 +53,8 @@ RECIPES: dict[str, Recipe] = {
         2,
         (1, 40),
         8,
-        arguments={"width": 32},
-        learning_rate=4e-3,
+        arguments={"width": 24},
+        learning_rate=5e-3,
     ),
     "cnn": Recipe(
         "cnn", "fewer parameters, a second opinion", 2, (1, 40), 60, arguments={"width": 32}, learning_rate=3e-3
@@ -68,11 +68,11 @@ RECIPES: dict[str, Recipe] = {
     # pictures of 41 to 80 pixels
     "resnet9-64": Recipe(
         "resnet9",
-        "one stage more for pictures of this size",
+        "a first layer of stride 2 for pictures of this size",
         2,
         (41, 80),
         15,
-        arguments={"width": 32, "pools": 4},
+        arguments={"width": 24, "stem": 2, "pools": 3},
         learning_rate=3e-3,
     ),
     "cnn-64": Recipe(

@@ -67,7 +67,8 @@ def reserve_s(budget_s: float, sizes: Sizes, *, cores: int = 2) -> float:
 
 def classical_s(sizes: Sizes) -> float:
     """Seconds to fit the classical candidates and the linear baseline."""
-    return 2.0 + sizes.n_train * (1.2e-3 + 3e-8 * sizes.voxels)
+    seen = min(sizes.n_train, 8000) + min(sizes.n_val, _LOOK[0]) + _LOOK[2] * min(sizes.n_val, _LOOK[1])
+    return 3.0 + seen * (5e-4 + 7e-7 * min(sizes.voxels, 24**3))
 
 
 def look_s(candidate: Candidate, n_val: int) -> float:
@@ -174,7 +175,8 @@ def planned_s(candidates: Sequence[Candidate], sizes: Sizes, *, ensemble: int = 
         training of the most expensive winners, and all looks at validation.
     """
     networks = [c for c in candidates if c.kind == "network"]
-    total = classical_s(sizes) if len(networks) < len(candidates) else 0.0
+    fitted = {c.model for c in candidates if c.kind == "classical"}
+    total = classical_s(sizes) if fitted - {"linear"} else float(bool(fitted))
     for rung, n in enumerate(rungs(len(networks))):
         costs = sorted(
             (c.race_steps[rung] * c.seconds_per_step + look_s(c, sizes.n_val) for c in networks), reverse=True

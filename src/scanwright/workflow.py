@@ -52,7 +52,6 @@ def run(
     from scanwright.io import RunFolder
     from scanwright.journey import explaining, judging, learning, packing, planning, survey
 
-    began = monotonic()
     request = Request.of(source, wishes)
     folder = RunFolder(Path(out) if out else Path("runs") / request.name)
     done = STAGES[: _stage(until) + 1]
@@ -71,7 +70,7 @@ def run(
         if "prepare" in done:
             store = planning.prepare(folder, cohort, plan, tell)
         if "train" in done:
-            trained = learning.train(folder, plan, store, tell, deadline=began + request.budget.seconds)
+            trained = learning.train(folder, plan, store, tell, deadline=monotonic() + 1.08 * plan.training.budget_s)
         if "evaluate" in done:
             evaluations = judging.judge(folder, cohort, plan, store, trained, tell)
         if "explain" in done and not packing.is_packed(folder, plan, store):

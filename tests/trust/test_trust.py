@@ -71,7 +71,7 @@ def test_a_perfectly_separated_validation_part_does_not_make_certainties() -> No
 def test_a_tiny_validation_part_leaves_the_network_nearly_as_it_is(n: int) -> None:
     trust = fit_trust([-1.0, 2.0][:n], [0, 1][:n], task="binary", classes=NO_YES)
     assert trust.temperature == pytest.approx(1, abs=0.3)
-    assert trust.cuts == (0.0,)
+    assert trust.cuts == pytest.approx((0.0,), abs=0.15)
 
 
 def test_an_easy_validation_part_hardly_moves_the_cut() -> None:

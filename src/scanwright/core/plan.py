@@ -199,6 +199,9 @@ class Plan(_Strict):
     training: Training
     candidates: tuple[Candidate, ...]
     memory: Memory
+    operating_point: str = Field(
+        "middle", description="middle, balanced, accuracy, sensitivity>=0.95 or specificity>=0.95"
+    )
     n_bootstrap: int = 1000
     seed: int = 0
     reasons: dict[str, str] = {}

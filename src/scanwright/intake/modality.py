@@ -11,7 +11,7 @@ import numpy as np
 from scanwright.core import Case, Guess, ScanwrightError
 from scanwright.intake.layouts import Reading
 from scanwright.intake.place import PICTURE_SUFFIXES, Place, suffix_of
-from scanwright.intake.words import MODALITY_NAMES, MODALITY_WORDS, tokens
+from scanwright.intake.words import MODALITY_WORDS, modality_in_words, modality_kinds, tokens
 from scanwright.io import parse_locator
 
 _LOOK_AT = 8
@@ -49,7 +49,7 @@ def guess_modality(reading: Reading, place: Place, cases: Sequence[Case]) -> Fou
     dimension = reading.dimension or seen_dimension or 2
     if reading.modality:
         told = any(g.what == "modality" for g in reading.guesses)
-        name = _say(reading.modality)
+        name = modality_in_words(reading.modality)
         why = (
             "the header says so"
             if not reading.facts.get("public cohort")
@@ -58,7 +58,7 @@ def guess_modality(reading: Reading, place: Place, cases: Sequence[Case]) -> Fou
         return Found(reading.modality, dimension, None if told else Guess("modality", name, why, "--modality"))
     if seen_modality:
         return Found(
-            seen_modality, dimension, Guess("modality", _say(seen_modality), "the DICOM headers say so", "--modality")
+            seen_modality, dimension, Guess("modality", modality_in_words(seen_modality), "the DICOM headers say so", "--modality")
         )
     word = _word(place, cases)
     if word:
@@ -66,11 +66,11 @@ def guess_modality(reading: Reading, place: Place, cases: Sequence[Case]) -> Fou
         return Found(
             code,
             dimension,
-            Guess("modality", _say(code), f"the word {word!r} stands in a name; not certain", "--modality"),
+            Guess("modality", modality_in_words(code), f"the word {word!r} stands in a name; not certain", "--modality"),
         )
     if colour and dimension == 2:
         why = "the pictures are in colour; not certain"
-        return Found("XC", dimension, Guess("modality", _say("XC"), why, "--modality"))
+        return Found("XC", dimension, Guess("modality", modality_in_words("XC"), why, "--modality"))
     return Found(None, dimension, Guess("modality", "unknown", "neither a header nor a name tells", "--modality"))
 
 
@@ -78,7 +78,7 @@ def _look(reading: Reading, cases: Sequence[Case]) -> tuple[str | None, int | No
     """Open a few cases; damaged ones are left to `check`."""
     from scanwright.io import read_volume
 
-    modalities: Counter[str] = Counter()
+    codes: list[str | None] = []
     dimensions: Counter[int] = Counter()
     colours = []
     step = max(1, len(cases) // _LOOK_AT)
@@ -90,11 +90,11 @@ def _look(reading: Reading, cases: Sequence[Case]) -> tuple[str | None, int | No
         except ScanwrightError:
             continue
         dimensions[2 if volume.grid.shape[2] == 1 else 3] += 1
-        if volume.modality:
-            modalities[volume.modality] += 1
+        codes.append(volume.modality)
         colours.append(_colourful(volume.array))
     dimension = dimensions.most_common(1)[0][0] if dimensions else None
-    modality = modalities.most_common(1)[0][0] if modalities else None
+    kinds = modality_kinds(codes)
+    modality = kinds.most_common(1)[0][0] if kinds else None
     return modality, dimension, bool(colours) and sum(colours) > len(colours) / 2
 
 
@@ -123,7 +123,3 @@ def _word(place: Place, cases: Sequence[Case]) -> str | None:
         if n > 0.8 * len(some):
             return word
     return None
-
-
-def _say(code: str) -> str:
-    return f"{code} ({MODALITY_NAMES[code]})" if code in MODALITY_NAMES else code

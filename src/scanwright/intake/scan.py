@@ -11,6 +11,7 @@ from scanwright.core import Case, Cohort, CohortError, Emit, Guess, InputError, 
 from scanwright.intake.archive import unpack
 from scanwright.intake.labels import encode
 from scanwright.intake.layouts import LAYOUTS, Reading, Row, Wishes
+from scanwright.intake.layouts.table_faults import table_fault
 from scanwright.intake.modality import guess_modality
 from scanwright.intake.place import (
     ARCHIVE_SUFFIXES,
@@ -174,6 +175,9 @@ def _none_fits(place: Place, wishes: Wishes) -> InputError | CohortError:
             "A cohort is a folder, an npz or idx file, a table (csv, tsv, xlsx, parquet) or an archive (zip, tar).",
             "Name one of these.",
         )
+    fault = table_fault(place, wishes)
+    if fault:
+        return fault
     if not place.images:
         kinds = ", ".join(s or "no suffix" for s, _ in Counter(suffix_of(f) for f in place.files).most_common(4))
         return InputError(

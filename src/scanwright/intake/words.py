@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Iterable
 
 from scanwright.core import Part
 
@@ -110,10 +112,13 @@ MODALITY_WORDS: dict[str, str] = {
 """Words in folder and file names to DICOM modality codes."""
 
 MODALITY_NAMES = {
-    "DX": "radiograph", "CR": "radiograph", "CT": "CT", "MR": "MR", "US": "ultrasound", "MG": "mammogram",
+    "DX": "radiograph", "CR": "radiograph", "RG": "radiograph", "CT": "CT", "MR": "MR", "US": "ultrasound", "MG": "mammogram",
     "OP": "fundus photograph", "SM": "microscope slide", "OPT": "optical coherence tomogram", "PT": "PET",
     "XC": "photograph", "ES": "endoscopy", "NM": "nuclear medicine", "XA": "angiogram",
 }  # fmt: skip
+
+RADIOGRAPHS = frozenset(["DX", "CR", "RG"])
+"""Codes of one kind of image: radiographs by digital detector, by imaging plate, and on film."""
 
 MASK_FOLDERS = frozenset(
     [
@@ -193,3 +198,24 @@ def part_of(text: str) -> Part | None:
 def natural(text: str) -> tuple[tuple[int, int, str], ...]:
     """Sort key under which ``img2`` comes before ``img10``."""
     return tuple((0, int(t), "") if t.isdigit() else (1, 0, t) for t in re.split(r"(\d+)", text.casefold()) if t)
+
+
+def modality_kinds(codes: Iterable[str | None]) -> Counter[str]:
+    """Count images by kind of modality: DX, CR and RG are all radiographs.
+
+    Args:
+        codes: DICOM codes; None where unknown.
+
+    Returns:
+        Code to number; radiographs of several codes are counted together as ``"DX"``.
+    """
+    counts = Counter(c for c in codes if c)
+    plates = [c for c in counts if c in RADIOGRAPHS]
+    if len(plates) > 1:
+        counts["DX"] = sum(counts.pop(c) for c in plates)
+    return counts
+
+
+def modality_in_words(code: str) -> str:
+    """``"DX (radiograph)"``; the code alone when it has no word."""
+    return f"{code} ({MODALITY_NAMES[code]})" if code in MODALITY_NAMES else code

@@ -61,7 +61,10 @@ def judge(
 
     with stage_events("evaluate", emit):
         rows = {part: _labelled(store, part) for part in _JUDGED}
-        networks = {"model": export_network(trained, plan), "linear": export_network(trained, plan, which="baseline")}
+        networks = {
+            "model": export_network(trained, plan, rows=store.images[:8]),
+            "linear": export_network(trained, plan, which="baseline", rows=store.images[:8]),
+        }
         atomic_write(folder.work / "network.onnx", networks["model"])
         evaluations: list[Evaluation] = []
         shares: dict[Part, tuple[Floats, Answers]] = {}
@@ -72,6 +75,7 @@ def judge(
                 store.labels[rows["val"]],
                 task=plan.task,
                 classes=plan.classes,
+                rule=plan.operating_point,
                 train_shares=_train_shares(plan, store),
             )
             for part in _JUDGED:

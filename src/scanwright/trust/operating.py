@@ -51,6 +51,10 @@ RULES: dict[str, Gain] = {
 }
 """Rules that weigh errors. Beside them: ``sensitivity>=0.95`` and ``specificity>=0.95`` with any number."""
 
+TOWARDS_PRIOR = {"balanced": 0.0, "middle": 0.5, "accuracy": 1.0}
+"""Where the cut starts, by rule: 0 where both classes are equally common, 1 where they are as common
+as on validation; halfway for ``middle``, since how common they will be is not known."""
+
 _FLOOR_RULE = re.compile(r"(sensitivity|specificity)>=(0?\.\d+|1(?:\.0*)?)")
 
 

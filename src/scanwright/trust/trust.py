@@ -13,7 +13,7 @@ from scipy.special import logit
 from scanwright.core.cohort import TASKS, Task
 from scanwright.core.errors import InputError, ModelFileError
 from scanwright.trust.calibration import calibrated_sigmoid, calibrated_softmax, fit_sigmoid, fit_softmax
-from scanwright.trust.operating import check_rule, choose_cut
+from scanwright.trust.operating import TOWARDS_PRIOR, check_rule, choose_cut
 
 Floats = NDArray[np.float64]
 TRUST_FORMAT = "scanwright-trust/1"
@@ -177,7 +177,7 @@ def fit_trust(
     *,
     task: Task,
     classes: Sequence[str],
-    rule: str = "balanced",
+    rule: str = "middle",
     train_shares: Sequence[float] | None = None,
 ) -> Trust:
     """Fit calibration and operating point on validation.
@@ -192,7 +192,7 @@ def fit_trust(
             None and NaN are left out.
         task: Task.
         classes: K names.
-        rule: ``"balanced"``, ``"accuracy"``, ``"middle"``, ``"sensitivity>=0.95"`` …; the last
+        rule: ``"middle"``, ``"balanced"``, ``"accuracy"``, ``"sensitivity>=0.95"`` …; the last
             kind for ``binary`` and ``multilabel`` only.
         train_shares: Shares of the classes as training showed them to the network (of the
             positive for each label in ``multilabel``); None for balanced sampling.
@@ -228,7 +228,7 @@ def fit_trust(
         temperature, bias = fit_softmax(z, labels[:, 0].astype(np.intp))
         shares = np.asarray(train_shares) if train_shares is not None else np.full(len(classes), 1 / len(classes))
         undo = bias / temperature + np.log(np.clip(shares, 1e-6, 1))  # back to the logits that training balanced
-        cuts = tuple({"accuracy": 0.0, "middle": 0.5}.get(rule, 1.0) * -undo)
+        cuts = tuple((1 - TOWARDS_PRIOR.get(rule, 0.0)) * -undo)
     return Trust(
         task=task,
         classes=tuple(classes),
@@ -299,9 +299,20 @@ def _cuts(z: Floats, labels: Floats, rule: str, starts: Floats) -> tuple[float, 
     known = np.isfinite(labels)
     columns = range(z.shape[1])
     return tuple(
-        choose_cut(z[known[:, k], k], labels[known[:, k], k].astype(np.intp), rule, start=float(starts[k]))
+        choose_cut(
+            z[known[:, k], k],
+            labels[known[:, k], k].astype(np.intp),
+            rule,
+            start=float(starts[k]) - TOWARDS_PRIOR.get(rule, 0.0) * _log_odds(labels[known[:, k], k]),
+        )
         for k in columns
     )
+
+
+def _log_odds(labels: Floats) -> float:
+    """Log-odds of the positive on validation, five cases added to each side against small parts."""
+    positive = float(labels.sum())
+    return float(np.log((positive + 5.0) / (len(labels) - positive + 5.0)))
 
 
 def _statistics(z: Floats) -> dict[str, float]:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from scanwright.core import Case, Cohort, Finding
-from scanwright.intake.checks.near import near_pairs
+from scanwright.intake.checks.near import near_groups, near_pairs
 from scanwright.intake.checks.survey import Survey
 
 KEEP_ORDER = {"test": 0, "val": 1, "train": 2, None: 3}
@@ -74,8 +74,7 @@ def exact_duplicates(cohort: Cohort, survey: Survey) -> list[Finding]:
 
 def near_duplicates(cohort: Cohort, survey: Survey) -> list[Finding]:
     """Images that are nearly the same, within and across parts."""
-    pairs = near_pairs(cohort, survey)
-    groups = [tuple(cohort.cases[i] for i in sorted(g)) for g in _joined(pairs)]
+    groups = [tuple(cohort.cases[i] for i in g) for g in near_groups(near_pairs(cohort, survey))]
     across = [g for g in groups if len({c.part for c in g if c.part}) > 1]
     found = _across(across, "near-duplicate-across-parts", "nearly the same image", "images")
     within = [g for g in groups if len({c.part for c in g if c.part}) <= 1]

@@ -8,7 +8,7 @@ import numpy as np
 
 from scanwright.core import Cohort, Finding
 from scanwright.intake.checks.survey import Survey
-from scanwright.intake.words import MODALITY_NAMES
+from scanwright.intake.words import MODALITY_NAMES, modality_kinds
 
 
 def damaged_files(cohort: Cohort, survey: Survey) -> list[Finding]:
@@ -36,10 +36,10 @@ def blank_images(cohort: Cohort, survey: Survey) -> list[Finding]:
 def mixed_modalities(cohort: Cohort, survey: Survey) -> list[Finding]:
     """Headers that name several modalities."""
     found: dict[str, list[str]] = defaultdict(list)
+    kinds = modality_kinds(survey.modalities)
     for case, modality in zip(cohort.cases, survey.modalities, strict=True):
         if modality:
-            found[modality].append(case.id)
-    found = _radiographs(found)
+            found[modality if modality in kinds else "DX"].append(case.id)
     if len(found) < 2:
         return []
     ordered = sorted(found, key=lambda m: -len(found[m]))
@@ -98,14 +98,6 @@ def odd_sizes(cohort: Cohort, survey: Survey) -> list[Finding]:
         f"where {_size(usual[:n])} is common. Look whether they are cropped, turned or of another kind."
     )
     return [Finding("odd-size", "info", text, ids)]
-
-
-def _radiographs(found: dict[str, list[str]]) -> dict[str, list[str]]:
-    """CR and DX are both radiographs."""
-    merged: dict[str, list[str]] = defaultdict(list)
-    for modality, ids in found.items():
-        merged["DX" if modality == "CR" and "DX" in found else modality] += ids
-    return merged
 
 
 def _size(shape: tuple[int, ...]) -> str:

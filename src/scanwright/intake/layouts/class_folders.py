@@ -11,7 +11,7 @@ from scanwright.core import CohortError, Guess, Part
 from scanwright.intake.layouts.reading import Fit, Layout, Reading, Row, Wishes
 from scanwright.intake.layouts.series import series_of
 from scanwright.intake.place import Place, stem_of
-from scanwright.intake.words import IMAGE_FOLDERS, MASK_FOLDERS, part_of, plain, tokens
+from scanwright.intake.words import IMAGE_FOLDERS, MASK_FOLDERS, modality_in_words, modality_kinds, part_of, plain, tokens
 
 _MOST_CLASSES = 100
 
@@ -198,14 +198,16 @@ def say_modality(reading: Reading, modalities: Sequence[str | None]) -> None:
         reading: Filled in place.
         modalities: One a series.
     """
-    counts = Counter(m for m in modalities if m)
+    counts = modality_kinds(modalities)
     if not counts:
         return
     reading.modality = counts.most_common(1)[0][0]
     why = "the DICOM headers say so"
     if len(counts) > 1:
         why = "it is the commonest; the headers mix " + ", ".join(f"{n} {m}" for m, n in counts.most_common())
-    reading.guesses.append(Guess("modality", reading.modality, why, "--modality"))
+    elif len(codes := Counter(m for m in modalities if m)) > 1:
+        why += " (" + ", ".join(f"{n} {m}" for m, n in codes.most_common()) + ")"
+    reading.guesses.append(Guess("modality", modality_in_words(reading.modality), why, "--modality"))
 
 
 def _say_loose(n: int, reading: Reading) -> None:

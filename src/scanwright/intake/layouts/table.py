@@ -69,7 +69,7 @@ def fits(place: Place, wishes: Wishes) -> Fit | None:
             sheet = read_sheet(place.root / file, file)
         except (ValueError, OSError):
             continue
-        finder.folder = _folder(file)
+        finder.folder = folder_of(file)
         if any(_exact(sheet, c) for c in wishes.columns) or (not wishes.columns and _has_label(sheet)):
             column, _, found = image_column(sheet, finder)
             if found >= 0.5:
@@ -153,7 +153,7 @@ def image_column(sheet: Sheet, finder: Finder) -> tuple[str, str, float]:
             else lambda c: finder.dicom(how, c)
         )
         return column, how, sum(bool(look(sheet.columns[column][i])) for i in sample) / len(sample)
-    likely = max(sheet.columns, key=lambda c: (_looks_like_paths(sheet.columns[c]), _hint(c, PATH_COLUMNS)))
+    likely = max(sheet.columns, key=lambda c: (looks_like_paths(sheet.columns[c]), _hint(c, PATH_COLUMNS)))
     return likely, "path", 0.0
 
 
@@ -237,7 +237,7 @@ def _sheet(wide: Place, place: Place, wishes: Wishes, finder: Finder) -> tuple[S
             sheet = read_sheet(place.root / file, file)
         except (ValueError, OSError):
             continue
-        finder.folder = _folder(file)
+        finder.folder = folder_of(file)
         labelled = any(_exact(sheet, c) for c in wishes.columns) if wishes.columns else _has_label(sheet)
         if labelled and image_column(sheet, finder)[2] > 0:
             sheets.append(sheet)
@@ -248,7 +248,7 @@ def _sheet(wide: Place, place: Place, wishes: Wishes, finder: Finder) -> tuple[S
             "Name the table itself, and its label column with --labels.",
         )
     alike = [s for s in sheets if list(s.columns) == list(sheets[0].columns)]
-    finder.folder = _folder(alike[0].file)
+    finder.folder = folder_of(alike[0].file)
     if len(alike) == 1:
         others = [f for f in place.tables if f != sheets[0].file]
         why = "it names images and labels" + (f"; set aside: {', '.join(others)}" if others else "")
@@ -260,7 +260,7 @@ def _join(sheets: list[Sheet], finder: Finder) -> tuple[Sheet, list[Guess]]:
     columns: dict[str, list[str]] = {c: [] for c in sheets[0].columns}
     parts: list[str] = []
     for sheet in sheets:
-        folder = _folder(sheet.file)
+        folder = folder_of(sheet.file)
         where = [p for t in tokens(sheet.file) if (p := part_of(t))]
         parts += [where[-1] if where else ""] * len(sheet)
         finder.folder = folder
@@ -421,10 +421,11 @@ def _has_label(sheet: Sheet) -> bool:
 
 
 def _path_like(sheet: Sheet) -> list[str]:
-    return [c for c, v in sheet.columns.items() if _looks_like_paths(v) or _is_part(v)]
+    return [c for c, v in sheet.columns.items() if looks_like_paths(v) or _is_part(v)]
 
 
-def _looks_like_paths(cells: list[str]) -> bool:
+def looks_like_paths(cells: list[str]) -> bool:
+    """Whether most cells read as paths of images."""
     some = [c for c in cells[:_SAMPLE] if c]
     return (
         bool(some)
@@ -435,7 +436,7 @@ def _looks_like_paths(cells: list[str]) -> bool:
 
 def _could_be_label(cells: list[str]) -> bool:
     values = Counter(c for c in cells if c)
-    if len(values) < 1 or _looks_like_paths(cells):
+    if len(values) < 1 or looks_like_paths(cells):
         return False
     return len(values) <= 50 or len(values) < len(cells) / 3 or all(_is_number(v) for v in values)
 
@@ -443,6 +444,11 @@ def _could_be_label(cells: list[str]) -> bool:
 def _is_part(cells: list[str]) -> bool:
     values = {c for c in cells if c}
     return bool(values) and len(values) <= 6 and all(part_of(v) for v in values)
+
+
+def has_column(sheet: Sheet, name: str) -> bool:
+    """Whether a table has a column of this name, whatever its case and spaces."""
+    return _exact(sheet, name) is not None
 
 
 def _exact(sheet: Sheet, name: str) -> str | None:
@@ -476,7 +482,8 @@ def _is_number(cell: str) -> bool:
         return False
 
 
-def _folder(file: str) -> str:
+def folder_of(file: str) -> str:
+    """Folder of a file below the root; empty for the root itself."""
     parent = PurePosixPath(file).parent.as_posix()
     return "" if parent == "." else parent
 

@@ -58,7 +58,9 @@ def guess_modality(reading: Reading, place: Place, cases: Sequence[Case]) -> Fou
         return Found(reading.modality, dimension, None if told else Guess("modality", name, why, "--modality"))
     if seen_modality:
         return Found(
-            seen_modality, dimension, Guess("modality", modality_in_words(seen_modality), "the DICOM headers say so", "--modality")
+            seen_modality,
+            dimension,
+            Guess("modality", modality_in_words(seen_modality), "the DICOM headers say so", "--modality"),
         )
     word = _word(place, cases)
     if word:
@@ -66,7 +68,9 @@ def guess_modality(reading: Reading, place: Place, cases: Sequence[Case]) -> Fou
         return Found(
             code,
             dimension,
-            Guess("modality", modality_in_words(code), f"the word {word!r} stands in a name; not certain", "--modality"),
+            Guess(
+                "modality", modality_in_words(code), f"the word {word!r} stands in a name; not certain", "--modality"
+            ),
         )
     if colour and dimension == 2:
         why = "the pictures are in colour; not certain"

@@ -11,7 +11,15 @@ from scanwright.core import CohortError, Guess, Part
 from scanwright.intake.layouts.reading import Fit, Layout, Reading, Row, Wishes
 from scanwright.intake.layouts.series import series_of
 from scanwright.intake.place import Place, stem_of
-from scanwright.intake.words import IMAGE_FOLDERS, MASK_FOLDERS, modality_in_words, modality_kinds, part_of, plain, tokens
+from scanwright.intake.words import (
+    IMAGE_FOLDERS,
+    MASK_FOLDERS,
+    modality_in_words,
+    modality_kinds,
+    part_of,
+    plain,
+    tokens,
+)
 
 _MOST_CLASSES = 100
 

@@ -394,6 +394,7 @@ def _training(draft: _Draft, candidates: Sequence[Candidate], ensemble: int, dev
         "training.ema": f"A moving average of the weights, as long as {steps} steps allow."
         if ema
         else "Too few steps for a moving average.",
+        "operating_point": "How common the classes will be is not known, so the answer is cut halfway between even and as on validation.",
         "training.patience": "Eight looks at validation in a row without a better score end the training.",
         "training.evaluations": "Twelve looks at validation cost little and show when it stops getting better.",
     }

@@ -91,14 +91,13 @@ def test_a_clear_offset_moves_the_cut() -> None:
     assert 1.2 < cut < 2.3  # 2 is ideal; it stops on the near side
 
 
-def test_one_standard_error_by_hand() -> None:
-    # the best cut (between .5 and .9) gains one negative over the start: gap 1/5, error 1/5 -> not clear
-    scores, truth = np.array([-3, -2, -1, -0.5, 0.5, 0.9, 1, 2, 3, 4.0]), np.array([0, 0, 0, 0, 0, 1, 1, 1, 1, 1])
-    assert choose_cut(scores, truth, "balanced") == 0.0
-    # four negatives above the start: gap 4/8, error sqrt(4)/8 = 2/8 -> move until the gap equals its error:
-    # one negative left above, gap 1/8 = error 1/8
+def test_two_standard_errors_by_hand() -> None:
+    # four negatives above the start: gap 4/8, twice the error 2 * sqrt(4)/8 -> not clear
     scores, truth = np.array([-4, -3, -2, -1, 0.1, 0.2, 0.3, 0.4, 5, 6.0]), np.array([0] * 8 + [1, 1])
-    assert choose_cut(scores, truth, "balanced") == pytest.approx(0.35)
+    assert choose_cut(scores, truth, "balanced") == 0.0
+    # six above it: gap 6/8 against 2 * sqrt(6)/8 -> move until four are left, where gap and twice the error are equal
+    scores, truth = np.array([-4, -3, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 5, 6.0]), np.array([0] * 8 + [1, 1])
+    assert choose_cut(scores, truth, "balanced") == pytest.approx(0.25)
 
 
 def test_the_cut_starts_where_unbalanced_training_put_it() -> None:

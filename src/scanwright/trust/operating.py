@@ -2,8 +2,8 @@
 
 A threshold tuned on a small or an easy validation part is noise: many thresholds do as well
 there, and they differ widely elsewhere. So the cut starts where training put it, and moves
-only as far as validation clearly asks: among all cuts whose figure is within one standard
-error of the best, the nearest to the start is taken.
+only as far as validation clearly asks: among all cuts whose figure is within two standard
+errors of the best, the nearest to the start is taken.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from scanwright.core.errors import InputError
 
 Floats = NDArray[np.float64]
 
-STANDARD_ERRORS = 1.0
-"""How clearly validation must ask before the cut moves (the one-standard-error rule)."""
+STANDARD_ERRORS = 2.0
+"""How clearly validation must ask before the cut moves: about 95 % of certainty."""
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,8 @@ def choose_cut(scores: Floats, truth: NDArray[np.intp], rule: str, *, start: flo
         The cut in logits; ``start`` when validation holds one class only.
 
     Source:
-        One-standard-error rule: Breiman et al. 1984; the error of a difference between two
-        cuts is that of the cases between them.
+        After the one-standard-error rule (Breiman et al. 1984), with two; the error of a
+        difference between two cuts is that of the cases between them.
     """
     check_rule(rule)
     positive, negative = np.sort(scores[truth == 1]), np.sort(scores[truth == 0])

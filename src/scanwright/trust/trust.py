@@ -223,7 +223,7 @@ def fit_trust(
         return Trust(task, tuple(classes), rule=rule, n_validation=len(z), statistics=facts | residual)
     if task in ("binary", "multilabel"):
         temperature, bias = fit_sigmoid(z, labels)
-        cuts = _cuts(z, labels, rule, _starts(train_shares, task, z.shape[1]))
+        cuts = _cuts(z, labels, rule, _starts(train_shares, task, z.shape[1]), temperature)
     else:
         temperature, bias = fit_softmax(z, labels[:, 0].astype(np.intp))
         shares = np.asarray(train_shares) if train_shares is not None else np.full(len(classes), 1 / len(classes))
@@ -295,7 +295,9 @@ def _starts(train_shares: Sequence[float] | None, task: Task, n: int) -> Floats:
     return np.asarray(logit(np.clip(shares[-1:] if task == "binary" else shares, 1e-6, 1 - 1e-6)))
 
 
-def _cuts(z: Floats, labels: Floats, rule: str, starts: Floats) -> tuple[float, ...]:
+def _cuts(z: Floats, labels: Floats, rule: str, starts: Floats, temperature: float) -> tuple[float, ...]:
+    """A cut for each logit; the odds of the classes count on the calibrated scale, as logits do not."""
+    towards = TOWARDS_PRIOR.get(rule, 0.0) * temperature
     known = np.isfinite(labels)
     columns = range(z.shape[1])
     return tuple(
@@ -303,7 +305,7 @@ def _cuts(z: Floats, labels: Floats, rule: str, starts: Floats) -> tuple[float, 
             z[known[:, k], k],
             labels[known[:, k], k].astype(np.intp),
             rule,
-            start=float(starts[k]) - TOWARDS_PRIOR.get(rule, 0.0) * _log_odds(labels[known[:, k], k]),
+            start=float(starts[k]) - towards * _log_odds(labels[known[:, k], k]),
         )
         for k in columns
     )

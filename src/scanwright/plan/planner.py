@@ -305,7 +305,7 @@ def _fit_time(draft: _Draft, candidates: Sequence[Candidate]) -> tuple[tuple[Can
 def _ensemble(draft: _Draft, n: int, seconds: float) -> int:
     if seconds >= 3600:
         return min(3, n)
-    return min(2, n) if draft.sizes.n_train < 2000 and seconds >= 90 else 1
+    return min(2, n) if seconds >= 90 else 1
 
 
 def _measured(draft: _Draft, networks: Sequence[Candidate], seconds: float) -> list[Candidate]:

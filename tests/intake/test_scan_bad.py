@@ -11,6 +11,7 @@ import pytest
 
 from scanwright.core import CohortError, FormatError, InputError, ScanwrightError
 from scanwright.intake import scan
+from scanwright.intake.words import modality_kinds
 
 
 def _refused(kind: type[ScanwrightError], match: str, *args: object, **wishes: object) -> ScanwrightError:
@@ -108,3 +109,26 @@ def test_a_malicious_or_broken_archive_leaves_nothing(tmp_path: Path) -> None:
     _refused(FormatError, "damaged or cut short", tmp_path / "half.zip")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["evil.zip", "half.zip"]
     assert not (tmp_path.parent / "outside.txt").exists()
+
+
+def test_a_misspelt_label_column_gets_the_nearest_name(tmp_path: Path, draw: Callable[..., Path]) -> None:
+    rows = [f"images/{draw(tmp_path / 'images' / f'{k}.png', k, 16).name},{k % 2}" for k in range(6)]
+    (tmp_path / "labels.csv").write_text("path,finding\n" + "\n".join(rows))
+    with pytest.raises(InputError, match=r"no column 'findng'\. Its columns are path, finding\. Did you mean 'find"):
+        scan(tmp_path, labels="findng")
+
+
+@pytest.mark.parametrize("n_there", [0, 1])
+def test_a_table_of_missing_images_says_how_many_and_the_first(
+    tmp_path: Path, draw: Callable[..., Path], n_there: int
+) -> None:
+    for k in range(n_there):
+        draw(tmp_path / f"{k}.png", k, 16)
+    (tmp_path / "labels.csv").write_text("path,label\n" + "".join(f"{k}.png,{k % 2}\n" for k in range(4)))
+    with pytest.raises(InputError, match=rf"{4 - n_there} of the 4 images that labels.csv .* first '{n_there}.png'"):
+        scan(tmp_path)
+
+
+def test_radiographs_of_two_kinds_of_detector_are_one_modality() -> None:
+    assert modality_kinds(["DX", "CR", "CR", None, "RG", "CT"]) == {"DX": 4, "CT": 1}
+    assert modality_kinds(["CR", "CR"]) == {"CR": 2}

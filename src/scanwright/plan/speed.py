@@ -112,7 +112,7 @@ def remembered(speed: Speed, machine: Machine, cache: Path | None) -> Speed:
 
 def busy(machine: Machine) -> bool:
     """Whether other programs take the processor, so that measured times mean little."""
-    return load() > 1.5 * machine.cores
+    return load() > 1.1 * machine.cores
 
 
 def load() -> float:

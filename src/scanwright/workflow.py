@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from scanwright.core import Cohort, Emit, Failure, Finding, InputError, Prediction, Stage, silent
@@ -70,7 +69,7 @@ def run(
         if "prepare" in done:
             store = planning.prepare(folder, cohort, plan, tell)
         if "train" in done:
-            trained = learning.train(folder, plan, store, tell, deadline=monotonic() + 1.08 * plan.training.budget_s)
+            trained = learning.train(folder, plan, store, tell, deadline=planning.training_deadline(plan))
         if "evaluate" in done:
             evaluations = judging.judge(folder, cohort, plan, store, trained, tell)
         if "explain" in done and not packing.is_packed(folder, plan, store):

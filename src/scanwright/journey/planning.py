@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from time import monotonic
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,6 +68,13 @@ def make_plan(folder: RunFolder, cohort: Cohort, request: Request, emit: Emit) -
         atomic_write(folder / "plan.json", plan.to_json() + "\n")
         folder.mark_done("plan", digest)
     return plan
+
+
+def training_deadline(plan: Plan) -> float:
+    """When training must have ended, as ``time.monotonic()``: the plan's time and its whole margin."""
+    from scanwright.plan.timetable import SAFETY
+
+    return monotonic() + plan.training.budget_s / SAFETY
 
 
 def read_fingerprint(folder: RunFolder) -> Fingerprint:

@@ -32,8 +32,8 @@ def test_kind_writes_a_cohort_with_truth(kind: str, tmp_path: Path) -> None:
         files = sorted(place.glob("*.dcm")) if place.is_dir() else [place]
         assert files
         assert all(pydicom.dcmread(f).pixel_array.shape == (48, 48) for f in files[:2])
-    assert "No person was imaged" in (out / "README.txt").read_text()
-    assert json.loads((out / "phantom.json").read_text())["complete"] is True
+    assert "No person was imaged" in (out / "README.txt").read_text(encoding="utf-8")
+    assert json.loads((out / "phantom.json").read_text(encoding="utf-8"))["complete"] is True
 
 
 @pytest.mark.parametrize("kind", list(KINDS))

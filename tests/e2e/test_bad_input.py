@@ -103,7 +103,7 @@ def test_damaged_files_among_good_ones_are_left_out_and_named(
     found = typed("check", "c", cwd=tmp_path)
     assert found.returncode == 0, found.stderr
     assert "blob (7)" in found.stdout
-    cohort = (tmp_path / "runs" / "c" / "cohort.csv").read_text()
+    cohort = (tmp_path / "runs" / "c" / "cohort.csv").read_text(encoding="utf-8")
     assert "blob (7)" not in cohort
     assert "blob (8)" in cohort
 

@@ -53,24 +53,24 @@ def finished(typed: Typed, blobs: Path, tmp_path_factory: pytest.TempPathFactory
 
 def test_a_run_leaves_everything_it_promises(finished: Path) -> None:
     assert [name for name in FILES if not (finished / name).exists()] == []
-    metrics = json.loads((finished / "metrics.json").read_text())
+    metrics = json.loads((finished / "metrics.json").read_text(encoding="utf-8"))
     for name in FIGURES:
         found = metrics["test"][name]
         assert found["low"] <= found["value"] <= found["high"], name
     assert metrics["test"]["auroc"]["value"] > 0.8
     assert {"majority", "linear"} <= set(metrics["baselines"])
-    rows = list(csv.DictReader((finished / "predictions.csv").open()))
+    rows = list(csv.DictReader((finished / "predictions.csv").open(encoding="utf-8")))
     assert sum(r["part"] == "test" for r in rows) == metrics["test"]["n_cases"]
 
 
 def test_it_ends_with_a_table_against_the_floor_and_a_linear_baseline(finished: Path) -> None:
-    told = (finished.parent / "stdout.txt").read_text()
+    told = (finished.parent / "stdout.txt").read_text(encoding="utf-8")
     for words in ("this model", "linear baseline", "majority floor", "report.html", "model.scanwright", "because"):
         assert words in told, words
 
 
 def test_every_part_holds_other_images(finished: Path) -> None:
-    rows = list(csv.DictReader((finished / "cohort.csv").open()))
+    rows = list(csv.DictReader((finished / "cohort.csv").open(encoding="utf-8")))
     assert {r["part"] for r in rows} == {"train", "val", "test"}
     assert len({r["source"] for r in rows}) == len(rows)
 
@@ -86,8 +86,8 @@ def test_typed_again_it_has_nothing_left_to_do(typed: Typed, blobs: Path, finish
 def test_prediction_is_training_s_answer_without_torch(
     finished: Path, blobs: Path, tmp_path: Path, cache: Path
 ) -> None:
-    rows = [r for r in csv.DictReader((finished / "predictions.csv").open()) if r["part"] == "test"]
-    sources = {r["case"]: r["source"] for r in csv.DictReader((finished / "cohort.csv").open())}
+    rows = [r for r in csv.DictReader((finished / "predictions.csv").open(encoding="utf-8")) if r["part"] == "test"]
+    sources = {r["case"]: r["source"] for r in csv.DictReader((finished / "cohort.csv").open(encoding="utf-8"))}
     images = [str(blobs / sources[r["case"]]) for r in rows[:8]]
     forbid = (
         "import sys\n"
@@ -125,7 +125,7 @@ def test_one_bad_file_among_many_costs_only_itself(typed: Typed, finished: Path,
     (tmp_path / "new" / "blob (5).png").write_bytes(b"\x89PNG\r\n\x1a\n cut short")
     found = typed("predict", finished / "model.scanwright", tmp_path / "new", "--out", tmp_path / "p", "--no-heatmap")
     assert found.returncode == 1, found.stderr
-    content = json.loads((tmp_path / "p" / "predictions.json").read_text())
+    content = json.loads((tmp_path / "p" / "predictions.json").read_text(encoding="utf-8"))
     assert len(content["predictions"]) == 89
     assert [f["case"] for f in content["failures"]] == ["blob (5).png"]
 
@@ -144,7 +144,7 @@ def test_a_model_file_with_one_byte_changed_is_refused(
 
 def test_elsewhere_it_leaves_out_what_it_has_seen(typed: Typed, finished: Path, blobs: Path, tmp_path: Path) -> None:
     """The same images under other names: only the test part may count."""
-    rows = list(csv.DictReader((finished / "cohort.csv").open()))
+    rows = list(csv.DictReader((finished / "cohort.csv").open(encoding="utf-8")))
     for n, row in enumerate(rows):
         target = tmp_path / "other" / row["label"] / f"copy{n}.png"
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -152,7 +152,7 @@ def test_elsewhere_it_leaves_out_what_it_has_seen(typed: Typed, finished: Path, 
     out = tmp_path / "elsewhere"
     found = typed("evaluate", finished / "model.scanwright", tmp_path / "other", "--out", out)
     assert found.returncode == 0, found.stderr + found.stdout
-    ours, theirs = (json.loads((p / "metrics.json").read_text())["test"] for p in (finished, out))
+    ours, theirs = (json.loads((p / "metrics.json").read_text(encoding="utf-8"))["test"] for p in (finished, out))
     assert theirs["n_cases"] == ours["n_cases"]
     assert theirs["auroc"]["value"] == pytest.approx(ours["auroc"]["value"], abs=1e-6)
     assert (out / "report.html").exists()

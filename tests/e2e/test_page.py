@@ -303,7 +303,7 @@ def test_nothing_of_a_patient_is_printed_or_answered(address: str, place: Path) 
     (place / "odd.dcm").write_bytes(damaged)
     texts.append(send(address, place / "odd.dcm").text)
     assert marker in whole.decode("latin-1")
-    for text in (*texts, (place / "stderr.txt").read_text()):
+    for text in (*texts, (place / "stderr.txt").read_text(encoding="utf-8")):
         assert marker not in text
         assert "Traceback" not in text
 

@@ -31,7 +31,7 @@ def test_a_picture_gives_json_and_two_pictures(flat: Predictor, tmp_path: Path) 
     answer = flat.predict(Volume(array, Grid.of_picture(40, 50)), case="ward 3/case 7.png")
     files = write_prediction(answer, tmp_path / "out")
     assert set(files) == {"json", "picture", "overlay"}
-    told = json.loads(files["json"].read_text())
+    told = json.loads(files["json"].read_text(encoding="utf-8"))
     assert told["case"] == "ward 3/case 7.png"
     assert told["label"] == answer.label
     assert told["probabilities"] == pytest.approx(dict(zip(answer.classes, answer.probabilities, strict=True)))
@@ -81,7 +81,7 @@ def test_a_dicom_file_gets_dicom_back(flat: Predictor, tmp_path: Path) -> None:
         made = pydicom.dcmread(files["dicom"])
         assert made.SOPClassUID.name == kind
         assert made.StudyInstanceUID == pydicom.dcmread(source).StudyInstanceUID
-        assert json.loads(files["json"].read_text())["files"]["dicom"] == files["dicom"].name
+        assert json.loads(files["json"].read_text(encoding="utf-8"))["files"]["dicom"] == files["dicom"].name
 
 
 def test_a_heat_map_that_does_not_fit_its_source_is_told_not_fatal(flat: Predictor, tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def test_a_heat_map_that_does_not_fit_its_source_is_told_not_fatal(flat: Predict
     answer = flat.predict(Volume(array, Grid.of_picture(40, 50)), case="x")
     files = write_prediction(answer, tmp_path, source=DATA / "dicom_misc" / "hd_ct_image.dcm")
     assert "dicom" not in files
-    assert "pixels, the grid" in json.loads(files["json"].read_text())["not_written"]["dicom"]
+    assert "pixels, the grid" in json.loads(files["json"].read_text(encoding="utf-8"))["not_written"]["dicom"]
 
 
 def test_names_never_leave_the_folder() -> None:

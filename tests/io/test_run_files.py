@@ -55,7 +55,7 @@ def test_a_cohort_comes_back_as_it_was(tmp_path: Path, task: str) -> None:
 def test_a_wrong_word_in_cohort_csv_names_the_row(tmp_path: Path) -> None:
     cohort = Cohort("n", tmp_path, "table", "binary", ("no", "yes"), (Case("a", "a.png", 1, None, "train"),))
     path = write_cohort(tmp_path, cohort)
-    path.write_text(path.read_text().replace("yes", "perhaps"))
+    path.write_text(path.read_text(encoding="utf-8").replace("yes", "perhaps"))
     with pytest.raises(CohortError, match="Row 2 of cohort.csv.*'perhaps'.*no, yes"):
         read_cohort(tmp_path)
 
@@ -69,7 +69,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path: Path, monkeypa
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(ResourceError, match="The disk is full.*--out"):
         atomic_write(path, "new")
-    assert path.read_text() == "old"
+    assert path.read_text(encoding="utf-8") == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
 
 

@@ -39,12 +39,12 @@ def test_table_points_at_files_and_holds_both_classes(xrays: Path) -> None:
 
 
 def test_table_tells_nothing_of_the_truth(xrays: Path) -> None:
-    header = (xrays / "labels.csv").read_text().splitlines()[0]
+    header = (xrays / "labels.csv").read_text(encoding="utf-8").splitlines()[0]
     assert not any(word in header for word in ("diameter", "margin", "row", "nodule"))
 
 
 def test_planted_faults_are_there_and_listed(xrays: Path) -> None:
-    readme = (xrays / "README.txt").read_text()
+    readme = (xrays / "README.txt").read_text(encoding="utf-8")
     faults = readme.split("Planted faults")[1]
     assert "CC0" in readme
     copy = next(p for p in xrays.rglob("IM9001.dcm"))
@@ -71,7 +71,7 @@ def test_without_faults_every_file_reads(tmp_path: Path) -> None:
     out = write_phantom("chest-xray", tmp_path / "a", patients=4, faults=False, size=32)
     for path in out.rglob("*.dcm"):
         assert pydicom.dcmread(path).pixel_array.shape == (32, 32)
-    assert "none" in (out / "README.txt").read_text().split("Planted faults")[1]
+    assert "none" in (out / "README.txt").read_text(encoding="utf-8").split("Planted faults")[1]
 
 
 def test_same_seed_same_bytes_other_seed_other_pixels(tmp_path: Path) -> None:
@@ -169,7 +169,7 @@ def test_full_disk_leaves_no_half_file_and_continues(tmp_path: Path, monkeypatch
     left = [p for p in (tmp_path / "out").rglob("*") if p.is_file()]
     assert len(left) == 3
     assert not [p for p in left if p.name.endswith(".part")]
-    assert json.loads((tmp_path / "out" / "phantom.json").read_text())["complete"] is False
+    assert json.loads((tmp_path / "out" / "phantom.json").read_text(encoding="utf-8"))["complete"] is False
     write_phantom("chest-xray", tmp_path / "out", patients=4, size=32)
     assert len(table(tmp_path / "out")) >= 6
 

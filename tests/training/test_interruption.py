@@ -59,4 +59,4 @@ def test_two_processes_agree_with_one_another_and_nearly_with_one(undisturbed: P
     first, second = (load_file(tmp_path / str(k) / "weights.safetensors") for k in (0, 1))
     for name, value in first.items():
         np.testing.assert_array_equal(value, second[name])
-    assert (tmp_path / "0" / "trained.json").read_text().count('"2 x CPU')
+    assert (tmp_path / "0" / "trained.json").read_text(encoding="utf-8").count('"2 x CPU')

@@ -93,5 +93,7 @@ def test_schedules_rise_and_end_at_nothing(name: str) -> None:
     assert factors[-1] < 1e-3
     cut = [rate_factor(s, 100, training, cut=(50, 60)) for s in range(50, 61)]
     assert cut[0] == pytest.approx(factors[50])
-    assert cut[-1] == 0
+    assert cut[-1] == pytest.approx(factors[100])
     assert cut == sorted(cut, reverse=True)
+    early = [rate_factor(s, 100, training, cut=(5, 30)) for s in range(5, 31)]
+    assert max(early) == pytest.approx(1.0, abs=0.02)  # a warm-up that is cut short still warms up

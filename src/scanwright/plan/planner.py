@@ -293,11 +293,9 @@ def _fit_time(draft: _Draft, candidates: Sequence[Candidate]) -> tuple[tuple[Can
         slowest = max(networks, key=lambda c: (c.final_steps > 0, c.seconds_per_step / c.batch_size))
         too_slow.append(slowest.name)
         networks = [c for c in networks if c is not slowest]
-    if not classical:  # always something to train, however short the time
-        all_of_them = [c for c in candidates if c.kind == "classical"]
-        classical = [
-            c for c in all_of_them if c.model == "linear" or timetable.classical_s(draft.sizes) <= draft.seconds
-        ]
+    # always something to train, however short the time
+    fitted = [c for c in candidates if c.kind == "classical"]
+    classical = [c for c in fitted if c.model == "linear" or timetable.classical_s(draft.sizes) <= draft.seconds]
     _say_candidates(draft, (), too_slow, 1)
     return tuple(classical), 1
 

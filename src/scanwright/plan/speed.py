@@ -17,13 +17,16 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scanwright.core import Candidate, PlanError
 from scanwright.plan.machine import Machine
 
-AUGMENTATION = 1.10
-"""Cost of augmentation and bookkeeping beside forward, backward and optimiser."""
+if TYPE_CHECKING:
+    import torch
+
+RESAMPLINGS = 3.5
+"""Cost of augmenting a batch on a processor, in resamplings of it: as measured for pictures and volumes."""
 _GRID = 1.05
 
 
@@ -211,12 +214,28 @@ def _measure(candidate: Candidate, job: Job, limit_s: float) -> float:
 
     first = step()  # memory is taken and kernels are chosen here
     if first > 4 * limit_s:
-        return first * AUGMENTATION
+        return first
     times = [step()]
     began = perf_counter()
     while len(times) < 10 and perf_counter() - began + min(*times, first) < limit_s:
         times.append(step())
-    return min(times) * AUGMENTATION
+    return min(times) + _augmentation_s(images.contiguous(), wait)
+
+
+def _augmentation_s(images: torch.Tensor, wait: Callable[[], object]) -> float:
+    """What changing a batch at random takes: training resamples it and goes over it a few times."""
+    import torch
+    from torch.nn.functional import affine_grid, grid_sample
+
+    still = torch.eye(images.ndim - 2, images.ndim - 1, device=images.device).repeat(len(images), 1, 1)
+    taken = []
+    for _ in range(3):
+        wait()
+        began = perf_counter()
+        grid_sample(images, affine_grid(still, list(images.shape), align_corners=False), align_corners=False)
+        wait()
+        taken.append(perf_counter() - began)
+    return RESAMPLINGS * min(taken) + 0.003
 
 
 def _nothing() -> None:
@@ -234,7 +253,7 @@ def _key(candidate: Candidate, job: Job, machine: Machine) -> str:
         "arguments": candidate.arguments,
         "batch": candidate.batch_size,
         "job": asdict(job),
-        "version": 1,
+        "version": 2,
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:24]
 

@@ -45,7 +45,7 @@ def rate_factor(step: int, total: int, training: Training, *, cut: tuple[int, in
         step: Steps done.
         total: Steps that were planned.
         training: Schedule and warm-up.
-        cut: ``(from, to)``: the rest was cut short, and falls to 0 in a line between them.
+        cut: ``(from, to)``: what is left of the schedule goes by between these steps instead.
 
     Returns:
         0 .. 1.
@@ -59,5 +59,5 @@ def rate_factor(step: int, total: int, training: Training, *, cut: tuple[int, in
     if cut is None:
         return schedule(step / max(total, 1), training.warmup)
     start, end = cut
-    level = schedule(start / max(total, 1), training.warmup)
-    return level * max(0.0, (end - step) / max(end - start, 1))
+    before = start / max(total, 1)
+    return schedule(before + (1 - before) * min((step - start) / max(end - start, 1), 1.0), training.warmup)

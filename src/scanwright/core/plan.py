@@ -187,7 +187,8 @@ class Memory(_Strict):
 class Plan(_Strict):
     """All choices for one cohort.
 
-    ``reasons`` maps dotted field paths (``"preprocessing.size"``) to a sentence.
+    ``operating_point`` is ``middle``, ``balanced``, ``accuracy``, ``sensitivity>=0.95`` or
+    ``specificity>=0.95``. ``reasons`` maps dotted field paths (``"preprocessing.size"``) to a sentence.
     """
 
     format: Literal["scanwright-plan/1"] = PLAN_FORMAT
@@ -199,9 +200,7 @@ class Plan(_Strict):
     training: Training
     candidates: tuple[Candidate, ...]
     memory: Memory
-    operating_point: str = Field(
-        "middle", description="middle, balanced, accuracy, sensitivity>=0.95 or specificity>=0.95"
-    )
+    operating_point: str = "middle"
     n_bootstrap: int = 1000
     seed: int = 0
     reasons: dict[str, str] = {}

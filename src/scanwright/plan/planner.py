@@ -289,6 +289,7 @@ def _fit_time(draft: _Draft, candidates: Sequence[Candidate]) -> tuple[tuple[Can
             divided = timetable.divide(networks, left, draft.sizes, ensemble=ensemble, hurry=len(networks) == 1)
             if all(c.final_steps >= (_ENSEMBLE_STEPS if ensemble > 1 else 1) for c in divided):
                 _say_candidates(draft, divided, too_slow, ensemble)
+                divided, ensemble = _twinned(draft, divided, left, ensemble)
                 return (*divided, *classical), ensemble
         slowest = max(networks, key=lambda c: (c.final_steps > 0, c.seconds_per_step / c.batch_size))
         too_slow.append(slowest.name)
@@ -298,6 +299,24 @@ def _fit_time(draft: _Draft, candidates: Sequence[Candidate]) -> tuple[tuple[Can
     classical = [c for c in fitted if c.model == "linear" or timetable.classical_s(draft.sizes) <= draft.seconds]
     _say_candidates(draft, (), too_slow, 1)
     return tuple(classical), 1
+
+
+def _twinned(
+    draft: _Draft, networks: tuple[Candidate, ...], seconds: float, ensemble: int
+) -> tuple[tuple[Candidate, ...], int]:
+    """Two of the only network, where there is time for both: they are averaged."""
+    if len(networks) > 1 or _ensemble(draft, 2, seconds) < 2:
+        return networks, ensemble
+    only = networks[0]
+    pair = timetable.divide(
+        [only, only.model_copy(update={"name": f"{only.name}-twin"})], seconds, draft.sizes, ensemble=2
+    )
+    if any(c.final_steps < _ENSEMBLE_STEPS for c in pair):
+        return networks, ensemble
+    draft.reasons[f"candidates.{pair[1].name}"] = draft.reasons["training.ensemble"] = (
+        "Only one network is affordable: two of it, from different beginnings, are steadier than one trained longer."
+    )
+    return pair, 2
 
 
 def _ensemble(draft: _Draft, n: int, seconds: float) -> int:

@@ -292,6 +292,7 @@ def doctor(as_json: AsJson = False) -> None:
     """What this machine can do, and what is missing."""
     import json
 
+    from rich.markup import escape
     from rich.table import Table
 
     from scanwright import workflow
@@ -304,7 +305,7 @@ def doctor(as_json: AsJson = False) -> None:
     with Show() as show:
         table = Table("", "", show_header=False)
         for key, value in facts.items():
-            table.add_row(key.replace("_", " "), ", ".join(map(str, value)) if isinstance(value, list) else str(value))
+            table.add_row(key, escape(str(value)))
         show.console.print(table)
 
 

@@ -23,6 +23,7 @@ _TITLES = {
     "explain": "Explaining",
     "pack": "Packing the model",
     "predict": "Predicting",
+    "serve": "Serving (Ctrl-C stops)",
     "fetch": "Fetching",
     "phantom": "Making synthetic patients",
 }

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from scanwright.core import Case, Cohort, FormatError, Preprocessing, Said
+from scanwright.core import Case, Cohort, FormatError, Preprocessing, ResourceError, Said
 from scanwright.io.store import Store, voxel_hash
 
 SPEC = Preprocessing(dimension=2, size=(4, 5))
@@ -79,3 +81,15 @@ def test_a_changed_file_or_plan_makes_a_new_store(tmp_path: Path) -> None:
     second = Store.build(tmp_path / "s", known, SPEC, row)
     third = Store.build(tmp_path / "s", known, Preprocessing(dimension=2, size=(4, 5), fit="pad"), row)
     assert len({first.digest, second.digest, third.digest}) == 3
+
+
+def test_a_disk_that_is_too_full_is_told_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
+    with pytest.raises(ResourceError, match="The disk is full"):
+        Store.build(tmp_path / "s", cohort(tmp_path), SPEC, row)
+    assert not list((tmp_path / "s").rglob("*.npy"))

@@ -7,8 +7,11 @@ unchanged one is found again. It fills row by row and goes on where it stopped.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
+import shutil
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -188,7 +191,27 @@ def _open(path: Path, shape: tuple[int, ...], kind: type) -> NDArray[np.generic]
                 return mapped
         except (ValueError, EOFError):  # cut short by a crash: begin it again
             path.unlink()
-    return np.lib.format.open_memmap(path, mode="w+", dtype=kind, shape=shape)
+    try:
+        mapped = np.lib.format.open_memmap(path, mode="w+", dtype=kind, shape=shape)
+        _take_room(path)
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
+    return mapped
+
+
+def _take_room(path: Path) -> None:
+    """Reserve a file's blocks now: a disk that fills up later would end the process, not raise an error.
+
+    Raises:
+        OSError: The disk is too full.
+    """
+    size = path.stat().st_size
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, size)
+    elif shutil.disk_usage(path.parent).free < size:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _fill(

@@ -29,7 +29,7 @@ _INFERNO = np.array(
 )
 _COLOUR_FROM = 0.35
 _STRONGEST = 0.6
-_FADE_FROM, _FADE_TO = 0.15, 0.6
+_FADE_FROM, _FADE_TO = 0.4, 0.9
 
 
 def on_source(values: Map, grid: Grid, spec: Preprocessing) -> Map:

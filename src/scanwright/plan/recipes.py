@@ -72,7 +72,7 @@ RECIPES: dict[str, Recipe] = {
         2,
         (41, 80),
         15,
-        arguments={"width": 24, "stem": 2, "pools": 3},
+        arguments={"width": 24, "stem": 2, "pools": 2},
         learning_rate=3e-3,
     ),
     "cnn-64": Recipe(

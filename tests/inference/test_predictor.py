@@ -192,7 +192,7 @@ def test_a_volume_shows_the_slice_with_most_evidence(network: Network, plan: Pla
     shown = [np.array_equal(answer.picture, volume.picture(n)) for n in range(k - 2, k + 3)]
     assert any(shown)
     changed = np.abs(answer.overlay.astype(int) - answer.picture[..., None]).sum(axis=-1) > 30
-    assert changed[answer.picture > 128].mean() > 0.8  # coloured on the ball
+    assert changed[answer.picture > 128].mean() > 0.6  # coloured on most of the ball
     assert changed[answer.picture <= 128].mean() < 0.2
 
 

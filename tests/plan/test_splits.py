@@ -183,3 +183,16 @@ def test_a_patient_on_two_given_sides_is_spoken_of() -> None:
     cases = [Case(f"c{i}", f"{i}", label=i % 3, part=PARTS[i % 3], patient=f"p{i // 2}") for i in range(60)]
     _, notes = split(cohort_of(cases))
     assert "lie on more than one side" in notes[0]
+
+
+def test_patients_with_several_images_fall_to_every_part() -> None:
+    cases = []
+    for i in range(400):
+        for k in range(2 if i % 8 == 0 else 1):
+            cases.append(Case(f"c{i}-{k}", f"{i}-{k}.png", i % 2, f"p{i}"))
+    cohort = Cohort("c", Path(), "table", "binary", ("no", "yes"), tuple(cases))
+    found, _ = split(cohort, seed=0)
+    several = {c.patient: c.part for c in found.cases if c.id.endswith("-1")}
+    counts = {part: sum(p == part for p in several.values()) for part in ("train", "val", "test")}
+    assert counts["test"] >= 4, counts
+    assert counts["val"] >= 2, counts

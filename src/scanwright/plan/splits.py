@@ -148,7 +148,11 @@ def _label_names(cohort: Cohort) -> dict[str, tuple[str, ...]]:
 
 
 def _divide(groups: Sequence[_Group], parts: Sequence[Part]) -> dict[str, Part]:
-    """Assign groups to parts, the rarest label first, each to the part that lacks it most."""
+    """Assign groups to parts, the rarest label first, each to the part that lacks it most.
+
+    Patients with several images must not all fall to one part, or the test part would be of
+    another kind than the rest; so only groups that are large for a part are placed by size.
+    """
     n_cases = sum(len(g.cases) for g in groups)
     shares = _shares(n_cases, len(groups), parts)
     labels = sorted({name for g in groups for name in g.labels})
@@ -159,8 +163,10 @@ def _divide(groups: Sequence[_Group], parts: Sequence[Part]) -> dict[str, Part]:
     while left:
         holding = {name: sum(name in g.labels for g in left) for name in labels}
         rarest = min((n for n in labels if holding[n]), key=lambda n: (holding[n], n))
+        large = max(0.1 * min(lacking[rarest].values()), 2.0)  # these come first; the others by lot, whatever their size
         chosen = sorted(
-            (g for g in left if rarest in g.labels), key=lambda g: (-g.labels[rarest], -len(g.cases), g.key)
+            (g for g in left if rarest in g.labels),
+            key=lambda g: (-g.labels[rarest] if g.labels[rarest] > large else 0, g.key),
         )
         for group in chosen:
             part = max(parts, key=lambda p: (round(lacking[rarest][p], 9), round(room[p], 9), -PARTS.index(p)))

@@ -163,7 +163,9 @@ def _divide(groups: Sequence[_Group], parts: Sequence[Part]) -> dict[str, Part]:
     while left:
         holding = {name: sum(name in g.labels for g in left) for name in labels}
         rarest = min((n for n in labels if holding[n]), key=lambda n: (holding[n], n))
-        large = max(0.1 * min(lacking[rarest].values()), 2.0)  # these come first; the others by lot, whatever their size
+        large = max(
+            0.1 * min(lacking[rarest].values()), 2.0
+        )  # these come first; the others by lot, whatever their size
         chosen = sorted(
             (g for g in left if rarest in g.labels),
             key=lambda g: (-g.labels[rarest] if g.labels[rarest] > large else 0, g.key),

@@ -138,6 +138,7 @@ def unique_ids(rows: list[Row]) -> list[str]:
 
 
 def _tail(source: str, depth: int) -> str:
+    source = re.sub(r"::[0-9.]+$", "", source)  # a Series Instance UID is no name
     parts = PurePosixPath(source).parts
     kept = "/".join((*parts[:-1][-(depth - 1) :], stem_of(parts[-1])))
     return kept if depth < 99 else source

@@ -128,8 +128,8 @@ def mend(cohort: Cohort, findings: Sequence[Finding], request: Request, emit: Em
         f if f.kind == "damaged-file" else replace(f, drop=tuple(i for i in f.drop if i not in locked))
         for f in findings
     ]
-    losing = {i for f in kept for i in f.drop}
-    if request.repair == "auto" and len(losing) > _CHEAP_REPAIR * len(cohort):
+    losing = {i for f in kept if f.kind != "damaged-file" for i in f.drop}  # what cannot be read is no choice
+    if request.repair == "auto" and len(losing) > max(_CHEAP_REPAIR * len(cohort), 2):
         worst = max(kept, key=lambda f: len(f.drop))
         raise CohortError(
             f"{worst.text} Mending this would leave out {len(losing)} of {len(cohort)} cases.",

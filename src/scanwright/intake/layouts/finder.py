@@ -65,9 +65,12 @@ class Finder:
         return _closest(text, self._by_name.get(name, [])) or _closest(text, self._by_stem.get(name, []))
 
     def folder_images(self, cell: str) -> list[str]:
-        """All pictures of the folder that a cell names."""
-        text = cell.strip().replace("\\", "/").strip("/").removeprefix("./").casefold()
-        return self._by_folder.get(text, []) if text else []
+        """All pictures of the folder that a cell names; in a column of folders a cell may name a file, too."""
+        text = cell.strip().replace("\\", "/").strip("/").removeprefix("./")
+        if not text:
+            return []
+        file = _normal(f"{self.folder}/{text}" if self.folder else text)
+        return self._by_folder.get(text.casefold(), []) or ([file] if file and self.place.has(file) else [])
 
     @cached_property
     def series(self) -> list[Series]:

@@ -104,17 +104,27 @@ def _series_of(place: Place) -> tuple[tuple[Series, ...], tuple[Skipped, ...]]:
         if one.modality in NO_IMAGES:
             seen -= set(files)
             continue
-        folders = {PurePosixPath(f).parent.as_posix() for f in files}
         facts = (one.uid, one.study_uid, one.patient, patient_key(one.patient), one.modality)
-        if one.modality in STACKED and len(files) > 1 and len(folders) == 1:
-            folder = PurePosixPath(next(iter(folders)))
-            found.append(Series(one.locator, folder.name or place.root.name, files, *facts))
-        else:
-            found += [Series(f, stem_of(f), (f,), *facts) for f in files]
+        for folder, inside in _by_folder(files).items():  # a stray copy elsewhere must not break up the stack
+            if one.modality in STACKED and len(inside) > 1:
+                locator = one.locator if len(inside) == len(files) else f"{folder or '.'}::{one.uid}"
+                found.append(Series(locator, PurePosixPath(folder).name or place.root.name, inside, *facts))
+            else:
+                found += [Series(f, stem_of(f), (f,), *facts) for f in inside]
     skipped = tuple(
         Skipped(f, "it cannot be read, or holds no image") for f in place.files if f in place.dicom and f not in seen
     )
     return tuple(found), skipped
+
+
+def _by_folder(files: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    """Files by the folder they lie in, in order."""
+    found: dict[str, tuple[str, ...]] = {}
+    for file in files:
+        folder = PurePosixPath(file).parent.as_posix()
+        folder = "" if folder == "." else folder
+        found[folder] = (*found.get(folder, ()), file)
+    return found
 
 
 def _below(file: Path, root: Path) -> str:

@@ -161,11 +161,17 @@ def _race(run: Run, candidates: Sequence[Candidate]) -> tuple[list[tuple[Candida
         alive.sort(key=lambda pair: -(pair[1].score.score if pair[1].score else -math.inf))
         alive = alive[: max(keep, math.ceil(len(alive) / 2))]
     alive = alive[:keep]
-    for candidate, state in alive:
+    whole = run.deadline
+    for place, (candidate, state) in enumerate(alive):
+        if whole is not None:  # on a slow machine every network gets its share of what is left, not the first one all
+            costs = [max(c.final_steps - s.step, 1) * max(c.seconds_per_step, 1e-9) for c, s in alive[place:]]
+            run.deadline = monotonic() + costs[0] / sum(costs) * max(0.0, whole - monotonic())
+            run.braked = False
         fit(run, candidate, state, candidate.final_steps)
         rows[candidate.name] = _race_row(
             candidate, state.step, state.score, state.seconds, count_parameters(state.net), rungs + 1
         )
+    run.deadline = whole
     return alive, list(rows.values())
 
 

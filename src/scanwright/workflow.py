@@ -69,7 +69,9 @@ def run(
         if "prepare" in done:
             store = planning.prepare(folder, cohort, plan, tell)
         if "train" in done:
-            trained = learning.train(folder, plan, store, tell, deadline=planning.training_deadline(plan))
+            trained = learning.train(
+                folder, plan, store, tell, deadline=None if request.plan else planning.training_deadline(plan)
+            )
         if "evaluate" in done:
             evaluations = judging.judge(folder, cohort, plan, store, trained, tell)
         if "explain" in done and not packing.is_packed(folder, plan, store):

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
-from scanwright.io import dicom_series, read_series
+from scanwright.io import read_series
+from scanwright.io.dicom import series
 
 KIT = Path(__file__).resolve().parents[2] / ".." / "shared" / "data"
 SETS = ("dicom_ct_chest_lidc", "dicom_mr_t1", "dicom_pet_seg/pet")
@@ -26,7 +27,7 @@ REPEATS = 15
 
 def ours(folder: Path) -> np.ndarray:
     """Values as (slices, rows, columns); nothing is remembered from an earlier call."""
-    dicom_series._known.clear()
+    series._known.clear()
     return read_series(folder).array[0].transpose(2, 0, 1)
 
 

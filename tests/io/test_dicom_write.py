@@ -16,7 +16,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from scanwright.core import FormatError, GeometryError, Grid, InputError
-from scanwright.io.dicom_write import DicomNote, files_of_series, is_dicom, write_heatmap_dicom
+from scanwright.io.dicom.write import DicomNote, files_of_series, is_dicom, write_heatmap_dicom
 
 DATA = Path(__file__).resolve().parents[2] / ".." / "shared" / "data"
 NOTE = DicomNote("lung-nodule", "1.2.0", "nodule")

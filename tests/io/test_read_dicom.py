@@ -16,8 +16,8 @@ from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRL
 
 from scanwright.core import FormatError, GeometryError, InputError
 from scanwright.io import list_series, probe, read_label_map, read_series, read_volume
-from scanwright.io.dicom_open import HEADER_NAMES, open_dicom
-from scanwright.io.dicom_quick import QuickHeader
+from scanwright.io.dicom.open import HEADER_NAMES, open_dicom
+from scanwright.io.dicom.quick import QuickHeader
 
 KIT = Path(__file__).resolve().parents[2] / ".." / "shared" / "data"
 

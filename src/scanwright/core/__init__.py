@@ -1,7 +1,20 @@
 """Plain frozen data and errors: the nouns that every room speaks of."""
 
 from scanwright.core.budget import Budget, say_duration
-from scanwright.core.cohort import PARTS, TASKS, Case, Cohort, Finding, Guess, Label, Part, Skipped, Task, summary
+from scanwright.core.cohort import (
+    PARTS,
+    TASKS,
+    Case,
+    Cohort,
+    Finding,
+    Guess,
+    Label,
+    MaskCode,
+    Part,
+    Skipped,
+    Task,
+    summary,
+)
 from scanwright.core.errors import (
     CohortError,
     FormatError,
@@ -27,8 +40,18 @@ from scanwright.core.events import (
     silent,
 )
 from scanwright.core.grid import Grid
-from scanwright.core.plan import Augmentation, Candidate, Fingerprint, Intensity, Memory, Plan, Preprocessing, Training
-from scanwright.core.prediction import Evaluation, Failure, Interval, Prediction
+from scanwright.core.plan import (
+    Augmentation,
+    Candidate,
+    Fingerprint,
+    Intensity,
+    Memory,
+    Plan,
+    Preprocessing,
+    Segmentation,
+    Training,
+)
+from scanwright.core.prediction import Evaluation, Failure, Interval, Lesion, Prediction
 from scanwright.core.volume import LabelMap, Volume, png_bytes
 
 __all__ = [
@@ -57,6 +80,8 @@ __all__ = [
     "Interval",
     "Label",
     "LabelMap",
+    "Lesion",
+    "MaskCode",
     "Measured",
     "Memory",
     "MissingExtraError",
@@ -70,6 +95,7 @@ __all__ = [
     "ResourceError",
     "Said",
     "ScanwrightError",
+    "Segmentation",
     "Skipped",
     "Stage",
     "Started",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from html import escape
 from pathlib import Path
 from typing import Any, Literal
@@ -14,8 +14,8 @@ from scanwright.core.errors import CohortError
 Part = Literal["train", "val", "test"]
 PARTS: tuple[Part, ...] = ("train", "val", "test")
 
-Task = Literal["binary", "multiclass", "multilabel", "ordinal", "regress"]
-TASKS: tuple[Task, ...] = ("binary", "multiclass", "multilabel", "ordinal", "regress")
+Task = Literal["binary", "multiclass", "multilabel", "ordinal", "regress", "segment"]
+TASKS: tuple[Task, ...] = ("binary", "multiclass", "multilabel", "ordinal", "regress", "segment")
 
 Label = int | float | tuple[int | None, ...] | None
 """Class index; number; one of 1, 0, None (missing) for each class; or None: unlabelled."""
@@ -29,11 +29,14 @@ class Case:
         id: Name that the project gave; safe to show in logs. Unique in the cohort.
         source: Locator of the image, relative to the cohort's root: a path; ``path::key[7]``
             for row 7 of an array in an npz; ``path[7]`` for row 7 of an npy or idx file;
-            ``folder::UID`` for one series of a DICOM folder.
+            ``folder::UID`` for one series of a DICOM folder; ``a.nii.gz | b.nii.gz`` for the
+            channels of one case in several files.
         label: What is to be predicted; see :data:`Label`.
         patient: Key that groups cases of one person; the case's own id when unknown.
         part: ``"train"``, ``"val"``, ``"test"``, or None before the split.
         covariates: Other columns of the table, as numbers or text.
+        masks: For ``segment``: locators of the true label maps, relative to the root; how to
+            read them is said by the cohort's :class:`MaskCode`. Empty: not segmented.
     """
 
     id: str
@@ -42,11 +45,56 @@ class Case:
     patient: str | None = None
     part: Part | None = None
     covariates: Mapping[str, str | float | None] = field(default_factory=dict)
+    masks: tuple[str, ...] = ()
+
+    @property
+    def is_labelled(self) -> bool:
+        """Whether there is a truth to learn from."""
+        return self.label is not None or bool(self.masks)
 
     @property
     def group(self) -> str:
         """Key for grouped splits and bootstraps: the patient, or the case itself."""
         return self.patient if self.patient is not None else self.id
+
+
+@dataclass(frozen=True, slots=True)
+class MaskCode:
+    """How mask files say which structure a voxel belongs to.
+
+    Args:
+        values: For each class of the cohort, the label values that it is made of; a value
+            that stands in several classes makes them overlapping regions (nnU-Net's).
+        ignore: Label value of voxels that are neither trained on nor judged, None if there is none.
+        kind: ``"labels"``: one file with label values; ``"files"``: one file for each class, in
+            order, where anything but 0 is inside; ``"instances"``: every value but 0 is one
+            object of the only class; ``"colours"``: RGB pictures, see ``colours``.
+        colours: For ``"colours"``: the red, green and blue of each label value 1, 2, 3 ...
+        sides: Pairs of classes (indices) that are left and right of each other.
+
+    Raises:
+        CohortError: A class has no value.
+    """
+
+    values: tuple[tuple[int, ...], ...]
+    ignore: int | None = None
+    kind: Literal["labels", "files", "instances", "colours"] = "labels"
+    colours: tuple[tuple[int, int, int], ...] = ()
+    sides: tuple[tuple[int, int], ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.values or not all(self.values):
+            raise CohortError(
+                "A structure has no label value.",
+                "Every structure of a cohort is one or several values of its masks.",
+                "Name the values in dataset.json or with --structures.",
+            )
+
+    @property
+    def are_regions(self) -> bool:
+        """Whether structures may overlap, so that each is answered on its own."""
+        every = [v for values in self.values for v in values]
+        return len(set(every)) < len(every)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +168,7 @@ class Cohort:
         guesses: Everything inferred.
         skipped: Files left out.
         facts: Further facts in words, such as ``{"licence": "CC BY 4.0"}``.
+        mask_code: How masks are read; given when the task is ``segment``, and only then.
 
     Raises:
         CohortError: Two cases have the same id, or a label does not fit the task.
@@ -137,8 +186,16 @@ class Cohort:
     guesses: tuple[Guess, ...] = ()
     skipped: tuple[Skipped, ...] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
+    mask_code: MaskCode | None = None
 
     def __post_init__(self) -> None:
+        if (self.task == "segment") != (self.mask_code is not None and len(self.mask_code.values) == len(self.classes)):
+            raise CohortError(
+                f"A cohort for {self.task} has {len(self.classes)} classes and "
+                f"{len(self.mask_code.values) if self.mask_code else 'no'} structures in its masks.",
+                "A segmentation needs one entry in the mask code for each structure; other tasks have none.",
+                "Name the structures, or another task with --task.",
+            )
         doubled = [i for i, n in Counter(c.id for c in self.cases).items() if n > 1]
         if doubled:
             raise CohortError(
@@ -157,6 +214,8 @@ class Cohort:
     def _fits(self, label: Label) -> bool:
         if label is None:
             return True
+        if self.task == "segment":
+            return False
         if self.task == "multilabel":
             return isinstance(label, tuple) and len(label) == len(self.classes)
         if self.task == "regress":
@@ -164,7 +223,12 @@ class Cohort:
         return isinstance(label, int) and 0 <= label < len(self.classes)
 
     def _needed(self) -> str:
-        return {"multilabel": "one of 1, 0 or missing per class", "regress": "a number"}.get(self.task, "a class index")
+        words = {
+            "multilabel": "one of 1, 0 or missing per class",
+            "regress": "a number",
+            "segment": "masks and no label",
+        }
+        return words.get(self.task, "a class index")
 
     def __len__(self) -> int:
         return len(self.cases)
@@ -181,13 +245,15 @@ class Cohort:
         """Number of cases of each class in each part (``"all"`` holds the unsplit ones).
 
         For ``multilabel`` a case counts once for each label that is 1; for ``regress``
-        every case counts under the name of the number.
+        every case counts under the name of the number; for ``segment`` as "with a mask".
         """
         table: dict[str, Counter[str]] = {}
         for case in self.cases:
             row = table.setdefault(case.part or "all", Counter())
-            if case.label is None:
+            if not case.is_labelled:
                 row["(unlabelled)"] += 1
+            elif case.label is None:
+                row["with a mask"] += 1
             elif isinstance(case.label, tuple):
                 row.update(name for name, value in zip(self.classes, case.label, strict=True) if value == 1)
             elif self.task == "regress":
@@ -236,4 +302,5 @@ def summary(cohort: Cohort) -> dict[str, Any]:
         "guesses": [{"what": g.what, "value": g.value, "why": g.why, "option": g.option} for g in cohort.guesses],
         "skipped": [{"source": s.source, "reason": s.reason} for s in cohort.skipped],
         "facts": dict(cohort.facts),
+        **({"mask_code": asdict(cohort.mask_code)} if cohort.mask_code else {}),
     }

@@ -81,7 +81,7 @@ class Preprocessing(_Strict):
     Args:
         dimension: 2 gives ``(C, I, J)``, 3 gives ``(C, I, J, K)``.
         size: Voxels along each axis of the result.
-        channels: Channels of the result: 1 (grey; colour is reduced) or 3.
+        channels: Channels of the result: 1 (grey; colour is reduced), 3, or those of the source.
         orientation: Axis codes that volumes are turned to (``"RAS"``), None to leave them.
         fit: ``"stretch"`` to the size; ``"pad"`` keeps the aspect ratio and pads with the
             lowest value; ``"crop"`` keeps it and cuts the longer side.
@@ -91,11 +91,46 @@ class Preprocessing(_Strict):
 
     dimension: Literal[2, 3]
     size: tuple[int, ...]
-    channels: Literal[1, 3] = 1
+    channels: int = Field(1, ge=1, le=64)
     orientation: str | None = None
     fit: Literal["stretch", "pad", "crop"] = "stretch"
     spacing_mm: tuple[float, ...] | None = None
     intensity: Intensity = Intensity()
+
+
+class Segmentation(_Strict):
+    """How label maps are learnt and answered; only with the task ``segment``.
+
+    The network sees windows: ``preprocessing.size`` voxels of ``preprocessing.spacing_mm``,
+    of ``preprocessing.dimension`` axes. A 2-D network on volumes goes slice by slice.
+
+    Args:
+        target: ``"labels"``: one structure a voxel; ``"regions"``: structures may overlap;
+            ``"instances"``: touching objects are told apart by their borders.
+        codes: For each code of the prepared label maps (1, 2, 3 ...) the classes (indices) it
+            belongs to; one class each unless there are regions.
+        slices: Neighbouring slices that a 2-D network sees as channels (2.5-D); odd, 1 is none.
+        foreground: Share of training windows that are centred on a structure.
+        rare: Least share of those that any one structure gets.
+        loss: ``"dice_ce"``, ``"dice_topk"`` (the hardest tenth of the voxels), ``"dice_focal_tversky"``.
+        deep_supervision: Whether coarser levels of the decoder are trained as well.
+        mirror_axes: Axes whose mirror images are averaged in when that helps on validation.
+        overlap: Share of a window that the next one covers again.
+        crop: ``"none"``, or ``"body"``: windows that hold only air are not computed.
+        sides: Pairs of classes (indices) that are left and right of each other.
+    """
+
+    target: Literal["labels", "regions", "instances"] = "labels"
+    codes: tuple[tuple[int, ...], ...]
+    slices: int = Field(1, ge=1, le=15)
+    foreground: float = Field(0.5, ge=0, le=1)
+    rare: float = Field(0.1, ge=0, le=1)
+    loss: Literal["dice_ce", "dice_topk", "dice_focal_tversky"] = "dice_ce"
+    deep_supervision: bool = True
+    mirror_axes: tuple[int, ...] = ()
+    overlap: float = Field(0.5, ge=0, lt=1)
+    crop: Literal["none", "body"] = "none"
+    sides: tuple[tuple[int, int], ...] = ()
 
 
 class Augmentation(_Strict):
@@ -196,6 +231,7 @@ class Plan(_Strict):
     classes: tuple[str, ...]
     class_weights: tuple[float, ...] = ()
     preprocessing: Preprocessing
+    segmentation: Segmentation | None = None
     augmentation: Augmentation
     training: Training
     candidates: tuple[Candidate, ...]
@@ -230,7 +266,14 @@ class Plan(_Strict):
 
     @property
     def n_outputs(self) -> int:
-        """Logits that a network must give: 1 for ``binary`` and ``regress``, else a class each."""
+        """Logits that a network must give: 1 for ``binary`` and ``regress``, else a class each.
+
+        For ``segment`` they are background and structures, structures alone for regions, and
+        background, inside and border for instances.
+        """
+        if self.segmentation is not None:
+            more = {"labels": len(self.classes) + 1, "regions": len(self.classes), "instances": 3}
+            return more[self.segmentation.target]
         return 1 if self.task in ("binary", "regress") else len(self.classes)
 
     def _repr_html_(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from html import escape
 from typing import Any, Literal
 
@@ -12,7 +12,50 @@ from numpy.typing import NDArray
 
 from scanwright.core.cohort import Task
 from scanwright.core.grid import Grid
-from scanwright.core.volume import png_bytes
+from scanwright.core.volume import LabelMap, png_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Lesion:
+    """One connected piece of a structure.
+
+    Args:
+        number: 1, 2, 3 ... in its case, largest first.
+        structure: Name of the structure.
+        n_voxels: Voxels of the source's grid.
+        volume_ml: Millilitres; None in a picture, or where spacing is unknown.
+        area_mm2: Square millimetres of a picture; None in a volume, or where spacing is unknown.
+        longest_mm: Longest diameter in a slice of the grid's last axis (pixels if spacing is unknown).
+        perpendicular_mm: Longest diameter across it, in the same slice.
+        mean: Mean intensity in ``unit``, first channel.
+        low: Lowest intensity.
+        high: Highest intensity.
+        unit: ``"HU"``, ``"SUVbw"``, ``"1"`` ...
+        centroid: ``(i, j, k)`` on the source's grid.
+        centroid_mm: ``(x, y, z)`` RAS+; None where the place in the body is unknown.
+        side: ``"left"`` or ``"right"`` of the image's middle, ``""`` where that means nothing.
+        probability: Mean probability of its voxels.
+        slice: Slice (k) to look at: the one where it is largest.
+        box: First and last index along each axis.
+    """
+
+    number: int
+    structure: str
+    n_voxels: int
+    volume_ml: float | None
+    area_mm2: float | None
+    longest_mm: float
+    perpendicular_mm: float
+    mean: float
+    low: float
+    high: float
+    unit: str
+    centroid: tuple[float, float, float]
+    centroid_mm: tuple[float, float, float] | None
+    side: str
+    probability: float
+    slice: int
+    box: tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +80,13 @@ class Prediction:
         model: Name, version and hash of the model.
         warnings: Sentences that a reader must see beside the answer.
         seconds: Time spent.
+        label_map: For ``segment``: structure 1, 2, 3 ... of each voxel, on the source's own
+            grid; of overlapping regions the later one is painted over the earlier.
+        regions: ``(K, I, J, K)`` bool for overlapping regions, else None.
+        chances: ``(I, J, K)`` probability that a voxel is in any structure, float32, or None.
+        lesions: Connected pieces of the structures; may be empty.
+        amounts: Structure to its volume in mL (area in mm2 of a picture, pixels where the
+            spacing is unknown).
     """
 
     case: str
@@ -55,6 +105,11 @@ class Prediction:
     model: dict[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     seconds: float = 0.0
+    label_map: LabelMap | None = None
+    regions: NDArray[np.bool_] | None = None
+    chances: NDArray[np.float32] | None = None
+    lesions: tuple[Lesion, ...] = ()
+    amounts: dict[str, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values, without the pictures."""
@@ -70,6 +125,7 @@ class Prediction:
             "model": self.model,
             "warnings": list(self.warnings),
             "seconds": round(self.seconds, 4),
+            **({"amounts": self.amounts, "lesions": [asdict(one) for one in self.lesions]} if self.label_map else {}),
         }
 
     def _repr_html_(self) -> str:
@@ -131,8 +187,10 @@ class Evaluation:
         per_class: Class name to the same figures for that class.
         confusion: ``(K, K)`` counts, rows truth, columns answer; empty for regression
             and multi-label.
-        curves: ``"roc"``, ``"pr"``, ``"reliability"``: class name to lists of x and y.
+        curves: ``"roc"``, ``"pr"``, ``"reliability"``, ``"froc"``, ``"bland_altman"``: class name
+            to lists of x and y.
         warnings: Sentences, such as that accuracy is no better than the floor.
+        cases: For ``segment`` one row a case: ``case``, ``patient`` and its figures by class.
         who: ``"model"``, ``"majority"``, ``"linear"``.
     """
 
@@ -146,4 +204,5 @@ class Evaluation:
     confusion: tuple[tuple[int, ...], ...] = ()
     curves: dict[str, dict[str, dict[str, list[float]]]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    cases: tuple[dict[str, Any], ...] = ()
     who: str = "model"

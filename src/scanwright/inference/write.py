@@ -65,7 +65,7 @@ def write_prediction(
 
 
 def _write_dicom(prediction: Prediction, path: Path, files: Sequence[Path]) -> Path:
-    from scanwright.io.dicom_write import DicomNote, write_heatmap_dicom
+    from scanwright.io.dicom.write import DicomNote, write_heatmap_dicom
 
     note = DicomNote(
         model=prediction.model.get("name", "model"),
@@ -87,14 +87,14 @@ def _dicom_files(source: str | Path | Sequence[Path] | None) -> list[Path]:
     text, _, series = str(source).partition("::")
     place = Path(text)
     if place.is_dir():
-        from scanwright.io.dicom_write import files_of_series
+        from scanwright.io.dicom.write import files_of_series
 
         return files_of_series(place, series or None)
     return [place] if place.is_file() and _is_dicom(place) else []
 
 
 def _is_dicom(path: Path) -> bool:
-    from scanwright.io.dicom_write import is_dicom
+    from scanwright.io.dicom.write import is_dicom
 
     return is_dicom(path)
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 from scanwright.core import Case, Cohort, CohortError, Emit, Guess, InputError, Said, Skipped, silent
 from scanwright.intake.archive import unpack
-from scanwright.intake.labels import encode
+from scanwright.intake.labels import Encoded, encode
 from scanwright.intake.layouts import LAYOUTS, Reading, Row, Wishes
 from scanwright.intake.layouts.table_faults import table_fault
 from scanwright.intake.modality import guess_modality
@@ -78,18 +78,18 @@ def _cohort(
             "A cohort needs images with labels.",
             "Name the folder that holds them.",
         )
-    encoded = encode(reading, task)
+    encoded = _segments(reading, task) if reading.mask_code else encode(reading, task)
     guesses = [*reading.guesses, *encoded.guesses]
     rows = reading.rows
     ids = unique_ids(rows)
     cases = tuple(
-        Case(i, r.source, label, r.patient, r.part, r.covariates)
+        Case(i, r.source, label, r.patient, r.part, r.covariates, r.masks)
         for i, r, label in zip(ids, rows, encoded.labels, strict=True)
     )
     found = guess_modality(reading, place, cases)
     if modality is None and found.guess:
         guesses.append(found.guess)
-    missing = sum(c.label is None for c in cases)
+    missing = sum(not c.is_labelled for c in cases)
     if missing:
         guesses.append(Guess("unlabelled cases", str(missing), "their label is empty; they are kept and never guessed"))
     parts = {c.part for c in cases} - {None}
@@ -111,7 +111,20 @@ def _cohort(
         guesses=tuple(guesses),
         skipped=(*reading.skipped, *_unread(place)),
         facts=reading.facts,
+        mask_code=reading.mask_code,
     )
+
+
+def _segments(reading: Reading, task: str | None) -> Encoded:
+    """A segmentation has no labels: its masks are its truth."""
+    if task not in (None, "segment"):
+        raise InputError(
+            f"The truth in {reading.root} is masks, and the task {task!r} was asked for.",
+            "Masks are learnt by the task segment.",
+            "Leave --task out, or name a table of classes with --labels.",
+        )
+    why = f"the truth is masks of {', '.join(reading.structures)}"
+    return Encoded("segment", reading.structures, [None] * len(reading.rows), [Guess("task", "segment", why, "--task")])
 
 
 def unique_ids(rows: list[Row]) -> list[str]:

@@ -32,7 +32,7 @@ def read_zip(path: Path, member: str | None = None, row: int | None = None) -> V
         FormatError: The zip is damaged, encrypted, a bomb, or holds another zip.
         InputError: It holds no image, or several.
     """
-    from scanwright.io.dicom_series import read_series
+    from scanwright.io.dicom.series import read_series
     from scanwright.io.read import READERS
 
     with reading(path, "zip"), tempfile.TemporaryDirectory(prefix="scanwright-") as folder:

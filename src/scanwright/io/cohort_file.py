@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from scanwright.core.cohort import Case, Cohort, Guess, Label, Skipped, summary
+from scanwright.core.cohort import Case, Cohort, Guess, Label, MaskCode, Skipped, summary
 from scanwright.core.errors import CohortError, InputError
 from scanwright.io.atomic import atomic_write, write_json
 
-_FIXED = ("case", "source", "patient", "part")
+_FIXED = ("case", "source", "patient", "part", "masks")
+_JOIN = " | "
 
 
 def write_cohort(folder: Path, cohort: Cohort) -> Path:
@@ -24,19 +25,20 @@ def write_cohort(folder: Path, cohort: Cohort) -> Path:
         cohort: The cohort.
 
     Returns:
-        Path of ``cohort.csv``. The label columns are ``label`` (class name or number) or,
-        for multi-label cohorts, ``label:<class>`` with 1, 0 or empty (missing).
+        Path of ``cohort.csv``. The label columns are ``label`` (class name or number); for
+        multi-label cohorts ``label:<class>`` with 1, 0 or empty (missing); for segmentation
+        ``masks``, locators joined by `` | ``.
     """
-    labels = [f"label:{name}" for name in cohort.classes] if cohort.task == "multilabel" else ["label"]
+    labels = _label_columns(cohort)
     extra = list(dict.fromkeys(key for case in cohort.cases for key in case.covariates))
     columns = {name: f"covariate:{name}" if name in (*_FIXED, *labels) else name for name in extra}
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*_FIXED, *labels, *columns.values()])
+    writer.writerow([*_FIXED[:4], *labels, *columns.values()])
     for case in cohort.cases:
         cells = ["" if case.covariates.get(name) is None else case.covariates[name] for name in extra]
         writer.writerow(
-            [case.id, case.source, case.patient or "", case.part or "", *_label_cells(cohort, case.label), *cells]
+            [case.id, case.source, case.patient or "", case.part or "", *_label_cells(cohort, case), *cells]
         )
     write_json(folder / "cohort.json", {"format": "scanwright-cohort/1", **summary(cohort), "covariates": columns})
     return atomic_write(folder / "cohort.csv", text.getvalue())
@@ -80,10 +82,20 @@ def read_cohort(folder: Path) -> Cohort:
         guesses=tuple(Guess(**g) for g in facts["guesses"]),
         skipped=tuple(Skipped(**s) for s in facts["skipped"]),
         facts=facts["facts"],
+        mask_code=_mask_code(facts["mask_code"]) if facts.get("mask_code") else None,
     )
 
 
-def _label_cells(cohort: Cohort, label: Label) -> list[Any]:
+def _label_columns(cohort: Cohort) -> list[str]:
+    if cohort.task == "segment":
+        return ["masks"]
+    return [f"label:{name}" for name in cohort.classes] if cohort.task == "multilabel" else ["label"]
+
+
+def _label_cells(cohort: Cohort, case: Case) -> list[Any]:
+    label = case.label
+    if cohort.task == "segment":
+        return [_JOIN.join(case.masks)]
     if cohort.task == "multilabel":
         values = label if isinstance(label, tuple) else (None,) * len(cohort.classes)
         return ["" if v is None else v for v in values]
@@ -94,12 +106,13 @@ def _label_cells(cohort: Cohort, label: Label) -> list[Any]:
 
 def _case(facts: Mapping[str, Any], row: Mapping[str, str], columns: Mapping[str, str], number: int) -> Case:
     try:
-        label = _label(facts["task"], facts["classes"], row)
+        masks = tuple(filter(None, (cell.strip() for cell in row.get("masks", "").split(_JOIN))))
+        label = None if facts["task"] == "segment" else _label(facts["task"], facts["classes"], row)
         part = row["part"] or None
         if part not in (None, "train", "val", "test"):
             raise ValueError(f"the part {part!r}")
         covariates = {name: _value(row[column]) for name, column in columns.items()}
-        return Case(row["case"], row["source"], label, row["patient"] or None, part, covariates)  # type: ignore[arg-type]
+        return Case(row["case"], row["source"], label, row["patient"] or None, part, covariates, masks)  # type: ignore[arg-type]
     except (KeyError, ValueError) as error:
         raise CohortError(
             f"Row {number} of cohort.csv cannot be read: {error}.",
@@ -120,6 +133,16 @@ def _label(task: str, classes: list[str], row: Mapping[str, str]) -> Label:
     if cell not in classes:
         raise ValueError(f"the label {cell!r}")
     return classes.index(cell)
+
+
+def _mask_code(facts: Mapping[str, Any]) -> MaskCode:
+    return MaskCode(
+        values=tuple(tuple(v) for v in facts["values"]),
+        ignore=facts["ignore"],
+        kind=facts["kind"],
+        colours=tuple(tuple(c) for c in facts["colours"]),
+        sides=tuple(tuple(s) for s in facts["sides"]),
+    )
 
 
 def _value(cell: str) -> str | float | None:

@@ -8,6 +8,9 @@ from pathlib import Path
 
 from scanwright.core.errors import InputError
 
+CHANNELS = " | "
+"""Between the files that hold the channels of one case."""
+
 _ROW = re.compile(r"^(?P<rest>.+)\[(?P<row>\d{1,12})\]$", re.DOTALL)
 
 
@@ -90,6 +93,25 @@ def format_locator(path: str | Path, member: str | None = None, row: int | None 
     """
     text = path.as_posix() if isinstance(path, Path) else path
     return text + (f"::{member}" if member is not None else "") + (f"[{row}]" if row is not None else "")
+
+
+def channels_of(source: str | Path, *, root: Path | None = None) -> list[str | Path]:
+    """Locators of the channels of one case: several when the source names several files.
+
+    Args:
+        source: A locator, or several joined by `` | ``.
+        root: Folder that relative paths start from.
+
+    Returns:
+        One locator a file; the source itself when a file of exactly this name exists.
+
+    Example:
+        >>> channels_of("imagesTr/a_0000.nii.gz | imagesTr/a_0001.nii.gz")
+        ['imagesTr/a_0000.nii.gz', 'imagesTr/a_0001.nii.gz']
+    """
+    if isinstance(source, Path) or CHANNELS not in source or _exists((Path() if root is None else Path(root)) / source):
+        return [source]
+    return [part.strip() for part in source.split(CHANNELS)]
 
 
 def _exists(path: Path) -> bool:

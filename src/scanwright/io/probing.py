@@ -75,8 +75,8 @@ def probe(path: str | Path) -> Probe:
 
 
 def _dicom(path: Path, kind: str) -> Probe:
-    from scanwright.io import dicom_open as header
-    from scanwright.io.dicom_frames import pixel_spacing
+    from scanwright.io.dicom import open as header
+    from scanwright.io.dicom.frames import pixel_spacing
 
     dataset = header.open_dicom(path)
     rows, columns = header.number(dataset, "Rows"), header.number(dataset, "Columns")

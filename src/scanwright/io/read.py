@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
-from scanwright.core.errors import FormatError, InputError
+from scanwright.core.errors import FormatError, GeometryError, InputError
 from scanwright.core.volume import LabelMap, Volume
 from scanwright.io.archive import read_zip
 from scanwright.io.arrays import read_array
 from scanwright.io.content import NAMES, kind_by_name, require_kind
 from scanwright.io.guard import damaged, not_found, reading
 from scanwright.io.itk import read_mha, read_nrrd
-from scanwright.io.locator import parse_locator
+from scanwright.io.locator import channels_of, parse_locator
 from scanwright.io.nifti import read_nifti
 from scanwright.io.raster import read_bmp, read_jpeg, read_png, read_tiff
 
@@ -24,8 +25,8 @@ Reader = Callable[[Path, str | None, int | None], Volume]
 
 
 def _read_dicom(path: Path, member: str | None = None, row: int | None = None) -> Volume:
-    """Read one DICOM file; see :func:`scanwright.io.dicom_series.read_dicom`."""
-    from scanwright.io.dicom_series import read_dicom  # pydicom is loaded when it is needed
+    """Read one DICOM file; see :func:`scanwright.io.dicom.series.read_dicom`."""
+    from scanwright.io.dicom.series import read_dicom  # pydicom is loaded when it is needed
 
     return read_dicom(path, member, row)
 
@@ -46,6 +47,7 @@ READERS: dict[str, Reader] = {
 }
 """Kind of file, as :func:`scanwright.io.kind_of` tells it by content, and its reader."""
 
+_SAME_PLACE_MM = 0.01
 _WITH_MEMBER = ("npz", "zip")
 _WITH_ROW = ("dicom", "nifti", "npy", "npz", "idx", "zip")
 
@@ -59,6 +61,7 @@ def read_volume(source: str | Path, *, root: Path | None = None) -> Volume:
         source: A path; ``file.npz::key[7]``; ``file.npy[7]`` or ``images-idx3-ubyte.gz[7]``;
             ``folder::SeriesInstanceUID``, or the folder alone when it holds one series; a zip
             of one series or image. ``[7]`` also picks a frame of a DICOM or 4-D NIfTI file.
+            Several locators joined by `` | `` are the channels of one case.
         root: Folder that relative paths start from.
 
     Returns:
@@ -67,13 +70,16 @@ def read_volume(source: str | Path, *, root: Path | None = None) -> Volume:
     Raises:
         InputError: Nothing is there, or the locator does not fit what is there.
         FormatError: The content is damaged, truncated, or no image.
-        GeometryError: A series makes no volume.
+        GeometryError: A series makes no volume, or channels lie in different places.
         ResourceError: Memory ran out.
 
     Source:
         docs/reference/reading.md says what each reader does; places and values agree with
         SimpleITK and nibabel (tests/golden/test_geometry.py).
     """
+    parts = channels_of(source, root=root)
+    if len(parts) > 1:
+        return _stacked(parts, root)
     locator = parse_locator(source, root=root)
     path = locator.path
     with reading(path, "file"):
@@ -139,6 +145,23 @@ def read_label_map(source: str | Path, *, root: Path | None = None) -> LabelMap:
     return LabelMap(labels, volume.grid, names)
 
 
+def _stacked(parts: Sequence[str | Path], root: Path | None) -> Volume:
+    """Channels from several files on one grid."""
+    volumes = [read_volume(part, root=root) for part in parts]
+    first = volumes[0]
+    for part, other in zip(parts[1:], volumes[1:], strict=True):
+        grid = other.grid
+        if grid.shape != first.grid.shape or not np.allclose(grid.affine, first.grid.affine, atol=_SAME_PLACE_MM):
+            raise GeometryError(
+                f"{Path(str(part)).name} has {' x '.join(map(str, grid.shape))} voxels and lies elsewhere than "
+                f"{Path(str(parts[0])).name} with {' x '.join(map(str, first.grid.shape))}.",
+                f"The channels of one case lie on one grid (within {_SAME_PLACE_MM:g} mm).",
+                "Resample them onto the first channel's grid.",
+            )
+    array = np.concatenate([v.array for v in volumes])
+    return replace(first, array=array, channel="channel")
+
+
 def _kind_again(path: Path) -> str:
     """Kind of a file of many rows, asked once as long as it does not change."""
     with reading(path, "file"):
@@ -152,7 +175,7 @@ def _kind_known(name: str, mtime_ns: int, size: int) -> str:
 
 
 def _read_folder(path: Path, member: str | None) -> Volume:
-    from scanwright.io.dicom_series import read_series
+    from scanwright.io.dicom.series import read_series
 
     with reading(path, "DICOM series"):
         return read_series(path, uid=member)

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from scanwright.core import Case, Cohort, Emit, Part, Preprocessing, Progress, Said, ScanwrightError, silent
 from scanwright.io.atomic import disk_errors, write_json
+from scanwright.io.locator import channels_of
 
 _EMPTY, _READY, _FAILED = 0, 1, 2
 _FLUSH_ROWS = 512
@@ -156,13 +157,21 @@ def fresh_digest(cohort: Cohort) -> str:
     Returns:
         64 hexadecimal digits; they change when a row or a file changes.
     """
-    found = hashlib.sha256(f"{cohort.task}{cohort.classes}".encode())
+    found = hashlib.sha256(f"{cohort.task}{cohort.classes}{cohort.mask_code or ''}".encode())
     stats: dict[str, str] = {}
     for case in cohort.cases:
-        path = _file_of(case.source)
-        if path not in stats:
-            stats[path] = _stat(cohort.root / path)
-        found.update(f"{case.id}\0{case.source}\0{case.label}\0{case.group}\0{case.part}\0{stats[path]}\n".encode())
+        files = [
+            _file_of(str(part))
+            for source in (case.source, *case.masks)
+            for part in channels_of(source, root=cohort.root)
+        ]
+        for path in files:
+            if path not in stats:
+                stats[path] = _stat(cohort.root / path)
+        facts = (
+            f"{case.id}\0{case.source}\0{case.label}\0{case.group}\0{case.part}\0{' '.join(stats[f] for f in files)}"
+        )
+        found.update(facts.encode() + "\0".join(case.masks).encode() + b"\n")
     return found.hexdigest()
 
 

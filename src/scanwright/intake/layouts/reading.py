@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from scanwright.core import Emit, Guess, Part, Skipped, Task, silent
+from scanwright.core import Emit, Guess, MaskCode, Part, Skipped, Task, silent
 from scanwright.intake.place import Place
 
 RawLabel = str | tuple[str, ...] | None
@@ -35,6 +35,7 @@ class Row:
         patient: Key of the person, or None.
         part: Part that came with the data, or None.
         covariates: Other columns.
+        masks: Locators of its true label maps, for a reading that has a mask code.
     """
 
     source: str
@@ -43,6 +44,7 @@ class Row:
     patient: str | None = None
     part: Part | None = None
     covariates: Mapping[str, str | float | None] = field(default_factory=dict)
+    masks: tuple[str, ...] = ()
 
 
 @dataclass
@@ -61,6 +63,8 @@ class Reading:
         guesses: What was inferred on the way.
         skipped: What was left out.
         facts: Further facts in words.
+        structures: Names of the structures in the masks, for a segmentation.
+        mask_code: How the masks are read, for a segmentation.
     """
 
     root: Path
@@ -74,6 +78,8 @@ class Reading:
     guesses: list[Guess] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     facts: dict[str, str] = field(default_factory=dict)
+    structures: tuple[str, ...] = ()
+    mask_code: MaskCode | None = None
 
 
 @dataclass(frozen=True, slots=True)

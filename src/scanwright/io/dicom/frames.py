@@ -10,8 +10,8 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from scanwright.core.errors import FormatError
-from scanwright.io.dicom_geometry import Frame
-from scanwright.io.dicom_open import Header, number, numbers, text
+from scanwright.io.dicom.geometry import Frame
+from scanwright.io.dicom.open import Header, number, numbers, text
 
 _MAX_FRAMES = 1_000_000
 

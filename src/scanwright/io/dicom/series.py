@@ -14,8 +14,8 @@ import numpy as np
 from scanwright.core.errors import FormatError, InputError, ScanwrightError
 from scanwright.core.volume import Volume
 from scanwright.io.content import kind_of_bytes
-from scanwright.io.dicom_open import DIRECTORY, Header, facts, modality, number, numbers, open_dicom, text
-from scanwright.io.dicom_read import Item, read_items
+from scanwright.io.dicom.open import DIRECTORY, Header, facts, modality, number, numbers, open_dicom, text
+from scanwright.io.dicom.read import Item, read_items
 from scanwright.io.guard import not_found, reading
 from scanwright.io.locator import format_locator
 

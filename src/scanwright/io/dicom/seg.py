@@ -11,10 +11,10 @@ from pydicom.dataset import Dataset
 from scanwright.core.errors import FormatError, GeometryError
 from scanwright.core.grid import Grid
 from scanwright.core.volume import LabelMap
-from scanwright.io.dicom_frames import frames_of
-from scanwright.io.dicom_geometry import TOLERANCE_MM, Frame, stack
-from scanwright.io.dicom_open import SEGMENTATIONS, number, open_dicom, text
-from scanwright.io.dicom_pixels import layout_of, read_frames
+from scanwright.io.dicom.frames import frames_of
+from scanwright.io.dicom.geometry import TOLERANCE_MM, Frame, stack
+from scanwright.io.dicom.open import SEGMENTATIONS, number, open_dicom, text
+from scanwright.io.dicom.pixels import layout_of, read_frames
 from scanwright.io.guard import damaged, reading
 
 _MAX_SLICES = 20_000

@@ -15,8 +15,8 @@ from pydicom.pixels import apply_color_lut, convert_color_space, get_decoder
 from pydicom.uid import UID
 
 from scanwright.core.errors import FormatError
-from scanwright.io.dicom_frames import n_frames
-from scanwright.io.dicom_open import Header, number, open_dicom, refuse_without_pixels, text, transfer_syntax
+from scanwright.io.dicom.frames import n_frames
+from scanwright.io.dicom.open import Header, number, open_dicom, refuse_without_pixels, text, transfer_syntax
 from scanwright.io.guard import check_pixels, check_size, damaged, reading, truncated
 
 _NATIVE = {"1.2.840.10008.1.2": "<", "1.2.840.10008.1.2.1": "<", "1.2.840.10008.1.2.2": ">"}

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scanwright.core.errors import FormatError, GeometryError, InputError
 from scanwright.core.grid import Grid
 from scanwright.io.atomic import atomic_write
-from scanwright.io.dicom_header import UNPAIRED, anatomy, code_item, copy_patient_and_study, long_string, stand_in
+from scanwright.io.dicom.header import UNPAIRED, anatomy, code_item, copy_patient_and_study, long_string, stand_in
 from scanwright.io.guard import reading
 
 _TOLERANCE = 0.02

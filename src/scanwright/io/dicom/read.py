@@ -14,10 +14,10 @@ from pydicom.dataset import Dataset
 from scanwright.core.errors import FormatError, GeometryError
 from scanwright.core.grid import Grid
 from scanwright.core.volume import Volume
-from scanwright.io.dicom_frames import frames_of, shared_item
-from scanwright.io.dicom_geometry import Frame, stack
-from scanwright.io.dicom_open import SEGMENTATIONS, SLIDE, Header, facts, modality, number, numbers, text, unit, window
-from scanwright.io.dicom_pixels import Layout, layout_of, read_frames
+from scanwright.io.dicom.frames import frames_of, shared_item
+from scanwright.io.dicom.geometry import Frame, stack
+from scanwright.io.dicom.open import SEGMENTATIONS, SLIDE, Header, facts, modality, number, numbers, text, unit, window
+from scanwright.io.dicom.pixels import Layout, layout_of, read_frames
 from scanwright.io.guard import check_size
 from scanwright.io.voxels import fill_not_finite, integral
 
@@ -47,7 +47,7 @@ def read_items(items: Sequence[Item]) -> Volume:
     """
     first = items[0]
     if text(first.dataset, "SOPClassUID") in SEGMENTATIONS:
-        from scanwright.io.dicom_seg import read_segmentation
+        from scanwright.io.dicom.seg import read_segmentation
 
         if len(items) > 1:
             raise FormatError(
@@ -236,7 +236,7 @@ def _suv_factor(dataset: Header) -> float | None:
     """
     import pydicom
 
-    from scanwright.io.dicom_frames import clock_s
+    from scanwright.io.dicom.frames import clock_s
 
     name = getattr(dataset, "filename", None)
     if text(dataset, "DecayCorrection").upper() != "START" or not name:

@@ -16,7 +16,7 @@ from pydicom.dataset import Dataset
 from pydicom.filereader import read_file_meta_info
 
 from scanwright.core.errors import FormatError
-from scanwright.io.dicom_quick import QuickHeader, Wanted, quick_header
+from scanwright.io.dicom.quick import QuickHeader, Wanted, quick_header
 from scanwright.io.guard import damaged, reading
 
 logging.getLogger("pydicom").setLevel(logging.CRITICAL)  # its warnings quote values, which may be names

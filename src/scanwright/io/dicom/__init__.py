@@ -1,0 +1,1 @@
+"""DICOM: headers, frames, geometry, pixels, series, segmentations and what is written."""

@@ -18,7 +18,9 @@ from scanwright.models import Explainable
 from scanwright.training.trained import Trained, network
 
 OPSET = 18
-TOLERANCE = 1e-4
+TOLERANCES = {"logits": 1e-4, "embedding": 1e-3, "cam": 1e-3}
+"""Largest difference, as a share of the largest value. Answers come from the logits alone; embeddings
+and maps pass through more sums in single precision."""
 
 
 class _Answers(nn.Module):
@@ -56,8 +58,8 @@ def export_network(
         An ONNX file, opset 18.
 
     Raises:
-        ScanwrightError: ONNX Runtime's answers differ from torch's by more than 1e-4 (relative
-            to the largest answer, if that is above 1).
+        ScanwrightError: ONNX Runtime's answers differ from torch's by more than :data:`TOLERANCES`
+            (relative to the largest answer, if that is above 1).
     """
     net = network(trained, plan, which=which)
     shape = (plan.preprocessing.channels, *plan.preprocessing.size)
@@ -113,10 +115,10 @@ def compare(net: Explainable, data: bytes, examples: Tensor) -> float:
     for name, left, right in zip(("logits", "embedding", "cam"), expected, given, strict=True):
         apart = float(np.abs(left.numpy() - right).max() / max(1.0, float(left.abs().max())))
         worst = max(worst, apart)
-        if not apart <= TOLERANCE:
+        if not apart <= TOLERANCES[name]:
             raise ScanwrightError(
                 f"The exported network's {name} differ by {apart:.2g} from the trained network's.",
-                f"They must agree within {TOLERANCE:g}, so that every reader computes the same.",
+                f"They must agree within {TOLERANCES[name]:g}, so that every reader computes the same.",
                 "Report this with the plan.json; another model in the plan may export well.",
             )
     return worst

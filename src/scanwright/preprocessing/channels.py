@@ -45,12 +45,12 @@ def select_channels(volume: Volume, n: int) -> NDArray[Any]:
 
     Args:
         volume: Any volume.
-        n: 1 or 3.
+        n: How many. A time series gives its points only when the network takes all of them.
 
     Returns:
         ``(n, I, J, K)``, or ``(1, I, J, K)`` where three equal channels would be made:
         the caller repeats them last.
     """
-    if n == 3 and volume.n_channels >= 3 and volume.channel != "time":
-        return volume.array[:3]
+    if 1 < n <= volume.n_channels and (volume.channel != "time" or n == volume.n_channels):
+        return volume.array[:n]
     return grey(volume)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from scanwright.core import Cohort, Emit, Failure, Finding, InputError, Prediction, Stage, silent
@@ -51,7 +52,7 @@ def run(
     from scanwright.io import RunFolder
     from scanwright.journey import explaining, judging, learning, packing, planning, survey
 
-    request = Request.of(source, wishes)
+    request, started = Request.of(source, wishes), monotonic()
     folder = RunFolder(Path(out) if out else Path("runs") / request.name)
     done = STAGES[: _stage(until) + 1]
     if request.cohort is None:
@@ -69,9 +70,8 @@ def run(
         if "prepare" in done:
             store = planning.prepare(folder, cohort, plan, tell)
         if "train" in done:
-            trained = learning.train(
-                folder, plan, store, tell, deadline=None if request.plan else planning.training_deadline(plan)
-            )
+            deadline = planning.training_deadline(request, plan, store, started=started)
+            trained = learning.train(folder, plan, store, tell, deadline=deadline)
         if "evaluate" in done:
             evaluations = judging.judge(folder, cohort, plan, store, trained, tell)
         if "explain" in done and not packing.is_packed(folder, plan, store):

@@ -26,6 +26,8 @@ _HOME = {
     "read_cohort": "cohort_file",
     "read_label_map": "read",
     "read_truth": "truth",
+    "VoxelStore": "voxel_store",
+    "Lattice": "voxel_store",
     "codes_of": "truth",
     "read_model_file": "model_file",
     "read_series": "dicom.series",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from pathlib import Path
 from time import monotonic
 
@@ -70,11 +71,28 @@ def make_plan(folder: RunFolder, cohort: Cohort, request: Request, emit: Emit) -
     return plan
 
 
-def training_deadline(plan: Plan) -> float:
-    """When training must have ended, as ``time.monotonic()``: the plan's time and its whole margin."""
-    from scanwright.plan.timetable import SAFETY
+def training_deadline(request: Request, plan: Plan, store: Store, *, started: float) -> float | None:
+    """When training must have ended, so that the run keeps its budget on a machine slower than planned.
 
-    return monotonic() + plan.training.budget_s / SAFETY
+    Args:
+        request: The whole run's budget.
+        plan: The plan, whose training time has a margin that may be used up.
+        store: Prepared arrays; the more there is to judge, the earlier training ends.
+        started: ``time.monotonic()`` when the run began.
+
+    Returns:
+        A ``time.monotonic()`` value; at least a quarter of the planned time is left. None when a
+        given plan is followed: its steps count, not the clock.
+    """
+    from scanwright.plan.timetable import SAFETY, after_s
+
+    if request.plan:
+        return None
+    now = monotonic()
+    n_judged = len(store.rows("val")) + len(store.rows("test"))
+    voxels = plan.preprocessing.channels * math.prod(plan.preprocessing.size)
+    last = started + request.budget.seconds - after_s(n_judged, voxels)
+    return max(min(now + plan.training.budget_s / SAFETY, last), now + 0.25 * plan.training.budget_s)
 
 
 def read_fingerprint(folder: RunFolder) -> Fingerprint:

@@ -106,13 +106,8 @@ def make_plan(
         ResourceError: Not even the smallest form of the plan fits the memory.
     """
     here = machine or look_at_machine()
-    if here.torch is None:
-        raise MissingExtraError(
-            "Planning a training needs torch, which is not installed.",
-            "Training comes with the extra 'train'; predicting and serving need no torch.",
-            "pip install 'scanwright[train]'",
-        )
-    device = _device(devices, here)
+    require_torch(here)
+    device = choose_device(devices, here)
     kind, evidence = kind_of(cohort, fingerprint)
     sizes = _sizes(cohort, fingerprint, 1)
     spec, reasons = choose_preprocessing(
@@ -166,8 +161,26 @@ def make_plan(
     )
 
 
-def _device(devices: str, here: Machine) -> str:
-    """Kind of device that training will use."""
+def require_torch(here: Machine) -> None:
+    """Refuse to plan a training where torch is missing.
+
+    Raises:
+        MissingExtraError: It is not installed.
+    """
+    if here.torch is None:
+        raise MissingExtraError(
+            "Planning a training needs torch, which is not installed.",
+            "Training comes with the extra 'train'; predicting and serving need no torch.",
+            "pip install 'scanwright[train]'",
+        )
+
+
+def choose_device(devices: str, here: Machine) -> str:
+    """Kind of device that training will use.
+
+    Raises:
+        InputError: It is not there.
+    """
     kinds = [d.kind for d in here.devices]
     wanted = devices.strip().lower()
     if wanted in ("auto", "") or wanted.isdigit():

@@ -66,7 +66,7 @@ def _of_cohort(plan: Plan, cohort: Cohort) -> Iterator[PlanError]:
             f"The cohort's classes are {', '.join(cohort.classes)}, in this order.",
             fix,
         )
-    if plan.preprocessing.dimension != cohort.dimension:
+    if plan.preprocessing.dimension != cohort.dimension and not (plan.task == "segment" and cohort.dimension == 3):
         yield PlanError(
             f"The plan takes {plan.preprocessing.dimension}-D images.",
             f"The cohort's images are {cohort.dimension}-D.",
@@ -88,10 +88,11 @@ def _of_preprocessing(plan: Plan) -> Iterator[PlanError]:
             f"A {spec.dimension}-D size is {spec.dimension} numbers of at least 4.",
             "Correct preprocessing.size.",
         )
-    if spec.spacing_mm is not None and (len(spec.spacing_mm) != spec.dimension or min(spec.spacing_mm) <= 0):
+    n_spacings = 3 if plan.task == "segment" else spec.dimension
+    if spec.spacing_mm is not None and (len(spec.spacing_mm) != n_spacings or min(spec.spacing_mm) <= 0):
         yield PlanError(
             f"The plan's spacing is {list(spec.spacing_mm)} mm.",
-            f"It is {spec.dimension} positive numbers, or null.",
+            f"It is {n_spacings} positive numbers, or null.",
             "Correct preprocessing.spacing_mm.",
         )
     codes = spec.orientation
@@ -212,6 +213,9 @@ def _of_model(plan: Plan, name: str, model: str, kind: str, arguments: set[str])
         from scanwright.models import MODELS
     except ImportError:  # a light installation cannot train; training says so itself
         return
+    if plan.task == "segment":
+        yield from _of_segmenter(name, model)
+        return
     row = MODELS.get(model)
     if row is None:
         near = difflib.get_close_matches(model, MODELS, n=1)
@@ -242,4 +246,16 @@ def _of_model(plan: Plan, name: str, model: str, kind: str, arguments: set[str])
             f"The candidate {name!r} has the argument {argument!r}.",
             f"{model} takes {', '.join(sorted(known)) or 'none'}.",
             fix,
+        )
+
+
+def _of_segmenter(name: str, model: str) -> Iterator[PlanError]:
+    from scanwright.models.segmenters import SEGMENTERS
+
+    if model not in SEGMENTERS:
+        near = difflib.get_close_matches(model, SEGMENTERS, n=1)
+        yield PlanError(
+            f"The candidate {name!r} asks for the network {model!r}.",
+            f"Networks for segmentation are {', '.join(SEGMENTERS)}.",
+            f"Did you mean {near[0]!r}?" if near else "Choose one of them.",
         )

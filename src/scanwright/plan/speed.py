@@ -156,8 +156,6 @@ def cost(candidate: Candidate, shape: tuple[int, ...], n_outputs: int) -> Cost:
 def _cost(name: str, arguments_json: str, shape: tuple[int, ...], n_outputs: int) -> Cost:
     import torch
 
-    from scanwright.models import build
-
     counted = 0
 
     def count(_: Any, __: Any, output: Any) -> None:
@@ -168,7 +166,7 @@ def _cost(name: str, arguments_json: str, shape: tuple[int, ...], n_outputs: int
     arguments: dict[str, Any] = json.loads(arguments_json)
     try:
         with torch.device("meta"), torch.no_grad():
-            model = build(name, dimension=len(shape) - 1, in_channels=shape[0], n_outputs=n_outputs, **arguments)
+            model = _network(name, shape, n_outputs, arguments)
             leaves = [m for m in model.modules() if not list(m.children())]
             for leaf in leaves:
                 leaf.register_forward_hook(count)
@@ -177,20 +175,23 @@ def _cost(name: str, arguments_json: str, shape: tuple[int, ...], n_outputs: int
     except PlanError:
         raise
     except (RuntimeError, NotImplementedError, TypeError, ValueError):
-        model = build(name, dimension=len(shape) - 1, in_channels=shape[0], n_outputs=n_outputs, **arguments)
+        model = _network(name, shape, n_outputs, arguments)
         return Cost(sum(p.numel() for p in model.parameters()), 128 * math.prod(shape[1:]))
+
+
+def _network(name: str, shape: tuple[int, ...], n_outputs: int, arguments: dict[str, Any]) -> torch.nn.Module:
+    from scanwright.models import MODELS, build
+    from scanwright.models.segmenters import SEGMENTERS, build_segmenter
+
+    make: Callable[..., torch.nn.Module] = build_segmenter if name in SEGMENTERS and name not in MODELS else build
+    return make(name, dimension=len(shape) - 1, in_channels=shape[0], n_outputs=n_outputs, **arguments)
 
 
 def _measure(candidate: Candidate, job: Job, limit_s: float) -> float:
     import torch
 
-    from scanwright.models import build
-
-    arguments: dict[str, Any] = dict(candidate.arguments)
     dimension = len(job.shape) - 1
-    model: torch.nn.Module = build(
-        candidate.model, dimension=dimension, in_channels=job.shape[0], n_outputs=job.n_outputs, **arguments
-    )
+    model = _network(candidate.model, job.shape, job.n_outputs, dict(candidate.arguments))
     images = torch.randn(candidate.batch_size, *job.shape)
     layout = torch.channels_last if dimension == 2 else torch.channels_last_3d
     if job.channels_last:
@@ -205,7 +206,9 @@ def _measure(candidate: Candidate, job: Job, limit_s: float) -> float:
         began = perf_counter()
         mixed = torch.autocast(job.device, dtype=kinds[job.precision]) if job.precision in kinds else nullcontext()
         with mixed:
-            loss = model(images).float().square().mean()
+            answers = model(images)
+            levels = answers if isinstance(answers, list) else [answers]
+            loss = torch.stack([level.float().square().mean() for level in levels]).sum()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()

@@ -19,6 +19,8 @@ RACE_SHARE = 0.3
 EVALUATIONS = 12
 AFTER = 4
 """Looks at validation after training: flips at test time and the choice of an ensemble."""
+_STARTING, _FINISHING = 4.0, 17.0
+"""Seconds of a run before its first image, and after the last one was judged: imports, export, heat maps, report."""
 _LOOK = (2048, 512, 5)
 """One look at validation: up to 2048 clean cases, and 5 acquisition shifts of up to 512."""
 _FORWARD = 1 / 3
@@ -58,11 +60,22 @@ def reserve_s(budget_s: float, sizes: Sizes, *, cores: int = 2) -> float:
         Imports, scan, measuring, preparing, evaluation, explanation, export and report;
         never more than 45 % of the budget.
     """
-    fixed = 21.0
     read = sizes.n_cases * (8e-4 + 6e-8 * sizes.source_voxels) / max(cores, 1)
-    judge = sizes.n_judged * (1e-3 + 2e-7 * sizes.voxels)
     measure = min(0.04 * budget_s, 12.0)
-    return min(fixed + read + judge + measure, 0.45 * budget_s)
+    return min(_STARTING + read + after_s(sizes.n_judged, sizes.voxels) + measure, 0.45 * budget_s)
+
+
+def after_s(n_judged: int, voxels: int) -> float:
+    """Seconds of a run that come after training.
+
+    Args:
+        n_judged: Cases of val and test.
+        voxels: Of one prepared image, channels included.
+
+    Returns:
+        Export, evaluation, explanation and report.
+    """
+    return _FINISHING + n_judged * (1e-3 + 2e-7 * voxels)
 
 
 def classical_s(sizes: Sizes) -> float:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from scanwright.core import GeometryError, Grid, InputError, Intensity, Preprocessing, Volume
+from scanwright.core import GeometryError, Grid, InputError, Preprocessing, Volume
 from scanwright.preprocessing.channels import select_channels
 from scanwright.preprocessing.clahe import clahe
 from scanwright.preprocessing.intensity import INTENSITY
@@ -101,7 +101,7 @@ def lay_out(volume: Volume, spec: Preprocessing) -> NDArray[np.float32]:
         values = (values - np.float32(0.5)) * np.float32(spec.intensity.contrast)
         values += np.float32(0.5 + spec.intensity.brightness)
     mean, std = (_constants(v, len(values)) for v in (spec.intensity.mean, spec.intensity.std))
-    values = (values - mean) * (np.float32(1) / np.where(std > 1e-6, std, np.float32(1)))
+    values = (values - mean) * (np.float32(1) / np.where(std > 1e-6, std, np.float32(1))).astype(np.float32)
     values = np.clip(values, -_HALF_MAX, _HALF_MAX).astype(np.float16).astype(np.float32)
     if len(values) < spec.channels:
         values = np.repeat(values, spec.channels, axis=0)
@@ -154,4 +154,3 @@ def lattice_spacing(grid: Grid, spec: Preprocessing) -> tuple[float, float, floa
 def _constants(values: tuple[float, ...], n: int) -> NDArray[np.float32]:
     found = np.asarray(values, dtype=np.float32)
     return np.broadcast_to(found[:n] if found.size > n else found, (n,)).reshape(n, 1, 1, 1)
-

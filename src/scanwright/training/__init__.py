@@ -10,18 +10,32 @@ if TYPE_CHECKING:
     from scanwright.training.export import export_network
     from scanwright.training.race import train
     from scanwright.training.score import SHIFTS
+    from scanwright.training.segment.export import export_segmenter
+    from scanwright.training.segment.train import train_segmenter
     from scanwright.training.trained import Trained, load_trained, network
 
-__all__ = ["AUGMENTATIONS", "SHIFTS", "Trained", "export_network", "load_trained", "network", "train"]
+__all__ = [
+    "AUGMENTATIONS",
+    "SHIFTS",
+    "Trained",
+    "export_network",
+    "export_segmenter",
+    "load_trained",
+    "network",
+    "train",
+    "train_segmenter",
+]
 
 _HOME = {
     "AUGMENTATIONS": "augment",
     "SHIFTS": "score",
     "Trained": "trained",
     "export_network": "export",
+    "export_segmenter": "segment.export",
     "load_trained": "trained",
     "network": "trained",
     "train": "race",
+    "train_segmenter": "segment.train",
 }
 
 

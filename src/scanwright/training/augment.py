@@ -86,10 +86,7 @@ def apply(images: Tensor, drawn: Mapping[str, Tensor]) -> Tensor:
     Returns:
         Images of the same shape. Labels change only by mixup: see :func:`mixed_labels`.
     """
-    images = _sample(images, drawn)
-    for name, change in AUGMENTATIONS.items():
-        if name in drawn and change.kind == "intensity" and change.apply is not None:
-            images = change.apply(images, drawn[name].to(images.device))
+    images = intensities(warp(images, drawn)[0], drawn)
     if "mixup" in drawn:
         share = _column(drawn["mixup"].to(images), images)
         images = images * share + images.flip(0) * (1 - share)
@@ -228,27 +225,76 @@ def _flip(affine: Tensor, signs: Tensor) -> Tensor:
     return torch.cat([affine[:, :, :-1] * signs[:, None, :], affine[:, :, -1:]], dim=2)
 
 
-def _sample(images: Tensor, drawn: Mapping[str, Tensor]) -> Tensor:
-    """All geometry in one linear sampling; the border is repeated outwards."""
+def warp(
+    images: Tensor,
+    drawn: Mapping[str, Tensor],
+    *,
+    size: tuple[int, ...] | None = None,
+    labels: Tensor | None = None,
+    spacing: tuple[float, ...] | None = None,
+) -> tuple[Tensor, Tensor | None]:
+    """All geometry in one sampling: linear for images, nearest for labels; the border is repeated outwards.
+
+    Args:
+        images: ``(B, C, *in)`` float32.
+        drawn: Numbers from :func:`draw`.
+        size: Size of the result, cut from the middle: give larger images, and their corners are
+            filled from what is there. The images' own if None.
+        labels: ``(B, *in)`` codes of the same places.
+        spacing: Distance between voxels along each axis: turns are in millimetres, not voxels.
+
+    Returns:
+        Images ``(B, C, *size)`` and labels ``(B, *size)`` of their own type.
+    """
     dimension = images.ndim - 2
+    size = size or tuple(images.shape[2:])
     names = [n for n, c in AUGMENTATIONS.items() if c.kind == "geometry" and n in drawn]
     if not names:
-        return images
+        middle = tuple(slice((n - m) // 2, (n - m) // 2 + m) for n, m in zip(images.shape[2:], size, strict=True))
+        inside = (..., *middle)
+        return images[inside], None if labels is None else labels[inside]
     affine = torch.cat([torch.eye(dimension), torch.zeros(dimension, 1)], dim=1).repeat(len(images), 1, 1)
     for name in names:
         step = AUGMENTATIONS[name].apply
         if step is not None:
             affine = step(affine, drawn[name])
-    sides = torch.tensor([float(n) for n in images.shape[2:]])  # turn in pixels, not in fractions of each side
-    affine = torch.cat([affine[:, :, :-1] * sides[None, None, :] / sides[None, :, None], affine[:, :, -1:]], dim=2)
+    steps = torch.tensor(spacing or (1.0,) * dimension)  # turn in real lengths, not in fractions of each side
+    inner = torch.tensor([float(n) for n in size]) * steps
+    outer = torch.tensor([float(n) for n in images.shape[2:]]) * steps
+    shift = affine[:, :, -1:] * (inner / outer)[None, :, None]
+    affine = torch.cat([affine[:, :, :-1] * inner[None, None, :] / outer[None, :, None], shift], dim=2)
     turned = affine.flip(1)  # axes i, j, k are y, x or z, y, x of grid_sample: last axis first
     turned = torch.cat([turned[:, :, :-1].flip(2), turned[:, :, -1:]], dim=2)
-    grid = functional.affine_grid(turned.to(images), list(images.shape), align_corners=False)
+    shape = [len(images), images.shape[1], *size]
+    grid = functional.affine_grid(turned.to(images), shape, align_corners=False)
     if "elastic" in drawn:
         mode = "bilinear" if dimension == 2 else "trilinear"
-        field = functional.interpolate(drawn["elastic"].to(images), images.shape[2:], mode=mode, align_corners=True)
+        field = functional.interpolate(drawn["elastic"].to(images), size, mode=mode, align_corners=True)
+        field = field * (inner / outer).to(images).reshape(1, -1, *(1,) * dimension)
         grid = grid + 2 * field.movedim(1, -1).flip(-1)
-    return functional.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    sampled = functional.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    if labels is None:
+        return sampled, None
+    codes = functional.grid_sample(
+        labels[:, None].to(images), grid, mode="nearest", padding_mode="border", align_corners=False
+    )
+    return sampled, codes[:, 0].round().to(labels.dtype)
+
+
+def intensities(images: Tensor, drawn: Mapping[str, Tensor]) -> Tensor:
+    """The changes of values that were drawn; places stay.
+
+    Args:
+        images: ``(B, C, *size)`` float32.
+        drawn: Numbers from :func:`draw`.
+
+    Returns:
+        Images of the same shape.
+    """
+    for name, change in AUGMENTATIONS.items():
+        if name in drawn and change.kind == "intensity" and change.apply is not None:
+            images = change.apply(images, drawn[name].to(images.device))
+    return images
 
 
 def _gamma(images: Tensor, exponent: Tensor) -> Tensor:

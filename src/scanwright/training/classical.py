@@ -15,7 +15,8 @@ from torch import Tensor
 
 from scanwright.core import Task
 from scanwright.models import FixedFeatures
-from scanwright.training.data import Data, seed_of
+from scanwright.training.data import Data
+from scanwright.training.lesson import seed_of
 
 Floats = NDArray[np.float64]
 

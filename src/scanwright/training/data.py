@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from scanwright.core import CohortError, Part, Plan
+from scanwright.core import Candidate, CohortError, Part, Plan
+from scanwright.models import Explainable, build
+from scanwright.training import augment
+from scanwright.training.lesson import Batch, seed_of
 from scanwright.training.score import SHAPE_SHIFTS, SHIFTS, Logits, Score, collect, judge
-from scanwright.training.targets import Targets
+from scanwright.training.targets import Sampler, Targets
 
 N_CLEAN = 2048
 N_SHIFTED = 400
@@ -74,6 +76,62 @@ class Data:
     def labels(self) -> NDArray[np.float32]:
         """Labels of all rows."""
         return self.store.labels
+
+    def build(self, candidate: Candidate) -> Explainable:
+        """The candidate's network with fresh weights."""
+        spec = self.plan.preprocessing
+        return build(
+            candidate.model,
+            dimension=spec.dimension,
+            in_channels=spec.channels,
+            n_outputs=self.plan.n_outputs,
+            **candidate.arguments,
+        )
+
+    def sampler(self, candidate: Candidate) -> Sampler:
+        """Which rows make which batch of a candidate."""
+        return Sampler(
+            self.labels[self.train],
+            self.train,
+            batch=candidate.batch_size,
+            seed=seed_of(self.plan.seed, candidate.name) % 2**31,
+            balanced=self.plan.training.balanced_sampling and self.plan.task != "regress",
+        )
+
+    def batch(self, candidate: Candidate, sampler: Sampler, step: int, mine: slice) -> Batch:
+        """Images and targets ``(B, n_outputs)`` of a step, augmented."""
+        rows = sampler.rows(step)[mine]
+        images = self.images(rows)
+        targets = self.targets.soft(torch.from_numpy(self.labels[rows])).to(self.device)
+        names = [self.store.ids[int(r)] for r in rows]
+        damaged = [k for k, row in enumerate(rows) if int(row) in self.damaged]
+        note = ""
+        if damaged:
+            targets[damaged] = torch.nan
+            named = ", ".join(names[k] for k in damaged[:3])
+            note = f"Left out of training, because of voxels that are not finite: {named}."
+        if candidate.augment:
+            generator = torch.Generator().manual_seed(seed_of(self.plan.seed, candidate.name, step, "augment"))
+            drawn = augment.draw(
+                self.plan.augmentation, candidate.batch_size, dimension=self.dimension, generator=generator
+            )
+            drawn = augment.part_of(drawn, mine)
+            images = self.laid_out(augment.apply(images, drawn))
+            targets = augment.mixed_labels(targets, drawn)
+        return Batch(images, targets, names, note)
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """The task's loss in full precision; see :meth:`Targets.loss`."""
+        return self.targets.loss(outputs.float(), targets)
+
+    def look(self, network: torch.nn.Module, *, bf16: bool) -> Score:
+        """Figures on validation, clean and under shifts."""
+        logits = self.validation(network, bf16=bf16)
+        return replace(self.judged(logits), loss=self.validation_loss(logits))
+
+    def figures(self, values: dict[str, Any]) -> Score:
+        """Figures from their plain values."""
+        return Score(**values)
 
     def images(self, rows: NDArray[np.intp]) -> Tensor:
         """Images ``(B, C, *size)`` float32 of some rows, on the device.
@@ -144,19 +202,6 @@ class Data:
                 "A classifier needs at least two classes in the training part.",
                 "Check the label column with --labels, or the parts.",
             )
-
-
-def seed_of(*facts: object) -> int:
-    """A seed that is a function of its arguments alone.
-
-    Args:
-        *facts: Such as the plan's seed, a candidate's name and a step.
-
-    Returns:
-        0 .. 2**63 - 1.
-    """
-    digest = hashlib.blake2b("/".join(map(str, facts)).encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little") >> 1
 
 
 def _spread(rows: NDArray[np.intp], seed: int) -> NDArray[np.intp]:

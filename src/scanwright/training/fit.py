@@ -9,22 +9,19 @@ from __future__ import annotations
 
 import copy
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
-from typing import Any, cast
+from typing import Any, Generic, TypeVar, cast
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from scanwright.core import Candidate, Emit, Measured, Plan, Progress, Said, ScanwrightError
-from scanwright.models import Explainable, build
-from scanwright.training import augment, checkpoint
-from scanwright.training.data import Data, seed_of
+from scanwright.training import checkpoint
+from scanwright.training.lesson import Figures, Lesson, seed_of
 from scanwright.training.schedule import rate_factor
-from scanwright.training.score import Score
-from scanwright.training.targets import Sampler
 
 _PLATEAU_FACTOR, _PLATEAU_PATIENCE = 0.3, 2
 _TAIL = 0.12
@@ -36,14 +33,17 @@ _PLAIN = (
 )
 
 
+L = TypeVar("L", bound=Lesson)
+
+
 @dataclass(eq=False)
-class Run:
+class Run(Generic[L]):
     """What all candidates of one training share.
 
     Args:
         fabric: Devices and processes.
         plan: The plan.
-        data: Prepared cases.
+        data: What is learnt: batches, loss and looks at validation.
         work: Folder for checkpoints.
         emit: Receiver of events.
         deadline: ``time.monotonic()`` value at which everything must have ended, or None.
@@ -52,7 +52,7 @@ class Run:
 
     fabric: Fabric
     plan: Plan
-    data: Data
+    data: L
     work: Path
     emit: Emit
     deadline: float | None = None
@@ -74,9 +74,9 @@ class State:
     """Where one candidate's training stands."""
 
     net: nn.Module
-    ema: Explainable
+    ema: nn.Module
     optimizer: Any
-    sampler: Sampler
+    sampler: Any
     scaler: Any
     step: int = 0
     half: bool = False
@@ -91,7 +91,7 @@ class State:
     seconds: float = 0.0
     train_loss: float = 0.0
     history: list[dict[str, float]] = field(default_factory=list)
-    score: Score | None = None
+    score: Figures | None = None
 
     def packed(self) -> dict[str, Any]:
         """Everything that going on needs, as plain values and tensors."""
@@ -100,7 +100,7 @@ class State:
         parts = {"model": self.net, "ema": self.ema, "optimizer": self.optimizer, "scaler": self.scaler}
         return plain | {"score": score} | {name: part.state_dict() for name, part in parts.items()}
 
-    def unpack(self, packed: dict[str, Any]) -> None:
+    def unpack(self, packed: dict[str, Any], data: Lesson) -> None:
         """Take over a state from a checkpoint."""
         self.net.load_state_dict(packed["model"])
         self.ema.load_state_dict(packed["ema"])
@@ -109,10 +109,10 @@ class State:
         for name in _PLAIN:
             setattr(self, name, packed[name])
         self.cut = None if packed["cut"] is None else (int(packed["cut"][0]), int(packed["cut"][1]))
-        self.score = None if packed["score"] is None else Score(**packed["score"])
+        self.score = None if packed["score"] is None else data.figures(packed["score"])
 
 
-def begin(run: Run, candidate: Candidate) -> State:
+def begin(run: Run[Any], candidate: Candidate) -> State:
     """Make a candidate's network and optimizer, and take over its checkpoint if there is one.
 
     Args:
@@ -121,7 +121,7 @@ def begin(run: Run, candidate: Candidate) -> State:
     """
     plan, data = run.plan, run.data
     torch.manual_seed(seed_of(plan.seed, candidate.name, "weights"))
-    model = _build(plan, candidate)
+    model = data.build(candidate)
     if plan.training.channels_last:
         layout = torch.channels_last if data.dimension == 2 else torch.channels_last_3d
         model = model.to(memory_format=layout)  # type: ignore[call-overload]
@@ -130,20 +130,16 @@ def begin(run: Run, candidate: Candidate) -> State:
     )
     ema = copy.deepcopy(model).to(run.fabric.device).eval().requires_grad_(False)
     net, wrapped = run.fabric.setup(model, optimizer)
-    labels = data.labels[data.train]
-    sampler = Sampler(
-        labels, data.train, batch=candidate.batch_size, seed=seed_of(plan.seed, candidate.name) % 2**31,
-        balanced=plan.training.balanced_sampling and plan.task != "regress",
-    )  # fmt: skip
+    sampler = data.sampler(candidate)
     scaler = torch.amp.GradScaler(run.fabric.device.type, enabled=plan.training.precision == "16-mixed")
     state = State(net, ema, wrapped, sampler, scaler, half=plan.training.precision != "32-true")
     packed = checkpoint.load(_path(run, candidate), run.fabric.device)
     if packed is not None:
-        state.unpack(packed)
+        state.unpack(packed, data)
     return state
 
 
-def fit(run: Run, candidate: Candidate, state: State, upto: int, *, until: float | None = None) -> None:
+def fit(run: Run[Any], candidate: Candidate, state: State, upto: int, *, until: float | None = None) -> None:
     """Train up to a step, and look at validation there.
 
     Args:
@@ -176,36 +172,23 @@ def fit(run: Run, candidate: Candidate, state: State, upto: int, *, until: float
     clock.save()
 
 
-def _one_step(run: Run, candidate: Candidate, state: State) -> None:
+def _one_step(run: Run[Any], candidate: Candidate, state: State) -> None:
     plan, data, fabric = run.plan, run.data, run.fabric
-    step, size = state.step, candidate.batch_size
+    step = state.step
     torch.manual_seed(seed_of(plan.seed, candidate.name, step))
-    mine = slice(fabric.global_rank, None, fabric.world_size)
-    rows = state.sampler.rows(step)[mine]
     factor = rate_factor(step, candidate.final_steps, plan.training, cut=state.cut) * state.plateau
     for group in state.optimizer.param_groups:
         group["lr"] = candidate.learning_rate * factor
-
-    images = data.images(rows)
-    targets = data.targets.soft(torch.from_numpy(data.labels[rows])).to(fabric.device)
-    damaged = [k for k, row in enumerate(rows) if int(row) in data.damaged]
-    if damaged:
-        targets[damaged] = torch.nan
-        names = ", ".join(data.store.ids[int(rows[k])] for k in damaged[:3])
-        run.say(f"Left out of training, because of voxels that are not finite: {names}.", warn=True)
-    if candidate.augment:
-        generator = torch.Generator().manual_seed(seed_of(plan.seed, candidate.name, step, "augment"))
-        drawn = augment.draw(plan.augmentation, size, dimension=data.dimension, generator=generator)
-        drawn = augment.part_of(drawn, mine)
-        images = data.laid_out(augment.apply(images, drawn))
-        targets = augment.mixed_labels(targets, drawn)
+    batch = data.batch(candidate, state.sampler, step, slice(fabric.global_rank, None, fabric.world_size))
+    if batch.note:
+        run.say(batch.note, warn=True)
 
     state.net.train()
     state.optimizer.zero_grad(set_to_none=True)
     half = torch.float16 if plan.training.precision == "16-mixed" else torch.bfloat16
     with torch.autocast(fabric.device.type, dtype=half, enabled=state.half):
-        logits = state.net(images)
-    loss = data.targets.loss(logits.float(), targets)
+        outputs = state.net(batch.images)
+    loss = data.loss(outputs, batch.targets)
     fabric.backward(state.scaler.scale(loss))
     optimizer = state.optimizer.optimizer
     state.scaler.unscale_(optimizer)
@@ -221,11 +204,11 @@ def _one_step(run: Run, candidate: Candidate, state: State) -> None:
     else:
         state.scaler.update()
         if not (state.scaler.is_enabled() and bool(torch.isfinite(loss))):  # fp16 overflow is ordinary
-            _not_finite(run, candidate, state, [data.store.ids[int(r)] for r in rows])
+            _not_finite(run, candidate, state, batch.names)
     state.step += 1
 
 
-def _not_finite(run: Run, candidate: Candidate, state: State, cases: list[str]) -> None:
+def _not_finite(run: Run[Any], candidate: Candidate, state: State, cases: list[str]) -> None:
     """First skip the step, then leave half precision, then stop."""
     state.n_bad += 1
     where = f"The loss or gradient of {candidate.name!r} was not finite at step {state.step}"
@@ -242,7 +225,7 @@ def _not_finite(run: Run, candidate: Candidate, state: State, cases: list[str]) 
         )
 
 
-def _average(run: Run, state: State) -> None:
+def _average(run: Run[Any], state: State) -> None:
     """Move the average of the weights, buffers included, towards the present ones."""
     decay = min(run.plan.training.ema, (1 + state.step) / (10 + state.step)) if run.plan.training.ema else 0.0
     inner = cast(nn.Module, state.net.module)
@@ -258,11 +241,10 @@ def _average(run: Run, state: State) -> None:
                 mean.copy_(now)
 
 
-def _look(run: Run, candidate: Candidate, state: State) -> None:
+def _look(run: Run[Any], candidate: Candidate, state: State) -> None:
     """Figures on validation; keep the best weights."""
-    logits = run.data.validation(state.ema, bf16=state.half and run.plan.training.precision == "bf16-mixed")
-    score = replace(run.data.judged(logits), loss=run.data.validation_loss(logits))
-    score = Score(**run.fabric.broadcast(vars(score)))
+    score = run.data.look(state.ema, bf16=state.half and run.plan.training.precision == "bf16-mixed")
+    score = run.data.figures(run.fabric.broadcast(vars(score)))
     state.score = score
     if score.score > state.best_score or score.loss < state.lowest_loss * 0.995:
         state.stale = 0
@@ -274,22 +256,14 @@ def _look(run: Run, candidate: Candidate, state: State) -> None:
     if run.plan.training.schedule == "plateau" and state.stale and state.stale % _PLATEAU_PATIENCE == 0:
         state.plateau *= _PLATEAU_FACTOR
     rate = float(state.optimizer.param_groups[0]["lr"])
-    values = {
-        "train_loss": state.train_loss,
-        "val_loss": score.loss,
-        "val_accuracy": score.accuracy,
-        "val_auroc": score.auroc,
-        "shifted_auroc": score.shifted_auroc,
-        "score": score.score,
-        "learning_rate": rate,
-    }
+    values = {"train_loss": state.train_loss, **score.measured(), "learning_rate": rate}
     values = {k: float(v) for k, v in values.items() if math.isfinite(v)}
     state.history.append({"step": state.step, **values})
     if run.fabric.global_rank == 0:
         run.emit(Measured(stage="train", candidate=candidate.name, step=state.step, values=values))
 
 
-def _maybe_stop_early(run: Run, candidate: Candidate, state: State, every: int) -> None:
+def _maybe_stop_early(run: Run[Any], candidate: Candidate, state: State, every: int) -> None:
     """When patience runs out, let the learning rate fall to 0 within a short tail."""
     if state.cut is not None or state.stale < run.plan.training.patience:
         return
@@ -303,7 +277,7 @@ def _maybe_stop_early(run: Run, candidate: Candidate, state: State, every: int) 
     )
 
 
-def _brake(run: Run, candidate: Candidate, state: State, clock: _Clock) -> None:
+def _brake(run: Run[Any], candidate: Candidate, state: State, clock: _Clock) -> None:
     """Cut the schedule short, once, when the measured pace would miss the deadline."""
     if run.deadline is None or state.step % 10:
         return
@@ -324,7 +298,7 @@ def _brake(run: Run, candidate: Candidate, state: State, clock: _Clock) -> None:
             _say_braked(run)
 
 
-def _say_braked(run: Run) -> None:
+def _say_braked(run: Run[Any]) -> None:
     run.braked = True
     run.say(
         "Training is slower than measured when it was planned; the rest of the schedule was shortened to keep the "
@@ -336,7 +310,7 @@ def _say_braked(run: Run) -> None:
 class _Clock:
     """Time in the loop: progress, checkpoints, pace. It never changes what is computed."""
 
-    def __init__(self, run: Run, candidate: Candidate, state: State) -> None:
+    def __init__(self, run: Run[Any], candidate: Candidate, state: State) -> None:
         self.run, self.candidate, self.state = run, candidate, state
         self.began = self.saved = self.last = monotonic()
         self.first = state.step
@@ -382,19 +356,9 @@ def _end(state: State, upto: int) -> int:
     return min(upto, state.cut[1]) if state.cut is not None else upto
 
 
-def _path(run: Run, candidate: Candidate) -> Path:
+def _path(run: Run[Any], candidate: Candidate) -> Path:
     safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in candidate.name)
     return run.work / f"{safe}.ckpt"
-
-
-def _build(plan: Plan, candidate: Candidate) -> Explainable:
-    return build(
-        candidate.model,
-        dimension=plan.preprocessing.dimension,
-        in_channels=plan.preprocessing.channels,
-        n_outputs=plan.n_outputs,
-        **candidate.arguments,
-    )
 
 
 def _tensors(module: nn.Module) -> list[Tensor]:

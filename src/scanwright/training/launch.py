@@ -14,14 +14,13 @@ from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 
 from scanwright.core import Emit, InputError, Plan, ResourceError
-from scanwright.training.data import StoreLike
 from scanwright.training.trained import Trained, load_trained
 
 
 def launch(
     worker: Callable[..., Trained],
     plan: Plan,
-    store: StoreLike,
+    store: Any,
     *,
     work: Path,
     emit: Emit,
@@ -92,7 +91,7 @@ def _launched() -> int:
 
 
 def _spread(
-    worker: Callable[..., Trained], plan: Plan, store: StoreLike, n: int, emit: Emit, arguments: dict[str, Any]
+    worker: Callable[..., Trained], plan: Plan, store: Any, n: int, emit: Emit, arguments: dict[str, Any]
 ) -> Trained:
     """Start processes here; events come back through a queue, the result through the folder."""
     forked = not torch.cuda.is_available()
@@ -117,7 +116,7 @@ def _spread(
 
 
 def _in_process(
-    fabric: Fabric, worker: Callable[..., Trained], plan: Plan, store: StoreLike, queue: Any, arguments: dict[str, Any]
+    fabric: Fabric, worker: Callable[..., Trained], plan: Plan, store: Any, queue: Any, arguments: dict[str, Any]
 ) -> None:
     worker(fabric, plan, store, emit=queue.put, **arguments)
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -23,11 +23,11 @@ from scanwright.io.atomic import atomic_write
 from scanwright.models import Explainable, FixedFeatures, Flipped, build, count_parameters
 from scanwright.training.classical import fit_classical
 from scanwright.training.data import Data, StoreLike
-from scanwright.training.fit import Run, State, begin, fit
+from scanwright.training.fit import Run, State
+from scanwright.training.halving import race_networks, race_row
 from scanwright.training.score import Logits, Score, auroc_error
 from scanwright.training.trained import BASELINE, BASELINE_WEIGHTS, WEIGHTS, Trained, load_trained, write_weights
 
-_RACE_SHARE = 0.55
 _JOIN_MARGIN = 0.002
 _FAR_BEHIND = 0.06
 _SHARES = (0.25, 0.5, 0.75)
@@ -97,21 +97,21 @@ def train_here(
     """The training of one process (of perhaps several); see :func:`train`."""
     began = monotonic()
     if fabric.global_rank == 0:
-        _prepare_folder(work, key)
+        prepare_folder(work, key)
     else:
         emit = silent
     fabric.barrier()
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
     data = Data(store, plan, fabric.device, plan.training.channels_last)
-    run = Run(fabric, plan, data, work, emit, deadline)
+    run: Run[Data] = Run(fabric, plan, data, work, emit, deadline)
 
     _fit_baseline(run)
     classical = [_classical_member(run, c) for c in plan.candidates if c.kind == "classical"]
-    states, race = _race(run, [c for c in plan.candidates if c.kind == "network"])
+    states, race = race_networks(run, [c for c in plan.candidates if c.kind == "network"])
     members = [_finish(run, candidate, state) for candidate, state in states]
     for member in classical:
-        race.append(_race_row(member.candidate, 0, member.score, 0.0, count_parameters(member.module), 0))
+        race.append(race_row(member.candidate, 0, member.score, 0.0, count_parameters(member.module), 0))
 
     emit(Progress(stage="train", step="Choosing the network", done=0, total=1))
     flips = _choose_flips(run, members or classical)
@@ -130,7 +130,7 @@ def train_here(
         peak_memory_mb=round(peak_memory_mb(), 1),
         notes=tuple(run.notes),
         stopped_early=any(s.stopped_early for _, s in states),
-        device=_device_words(fabric),
+        device=device_words(fabric),
     )
     if fabric.global_rank == 0:
         write_weights(trained.weights, [_folded(m, data) for m in chosen])
@@ -140,50 +140,7 @@ def train_here(
     return trained
 
 
-def _race(run: Run, candidates: Sequence[Candidate]) -> tuple[list[tuple[Candidate, State]], list[dict[str, Any]]]:
-    """Successive halving: after each rung the better half goes on."""
-    keep = max(1, run.plan.training.ensemble)
-    alive = [(candidate, begin(run, candidate)) for candidate in candidates]
-    rows: dict[str, dict[str, Any]] = {}
-    until = None if run.deadline is None else monotonic() + _RACE_SHARE * max(0.0, run.deadline - monotonic())
-    rungs = max((len(c.race_steps) for c in candidates), default=0)
-    for rung in range(rungs):
-        if len(alive) <= keep:
-            break
-        for candidate, state in alive:
-            if until is not None and monotonic() > until and state.history:
-                continue
-            upto = min(sum(candidate.race_steps[: rung + 1]), candidate.final_steps)
-            fit(run, candidate, state, upto, until=until)
-            rows[candidate.name] = _race_row(
-                candidate, state.step, state.score, state.seconds, count_parameters(state.net), rung + 1
-            )
-        alive.sort(key=lambda pair: -(pair[1].score.score if pair[1].score else -math.inf))
-        alive = alive[: max(keep, math.ceil(len(alive) / 2))]
-    alive = alive[:keep]
-    whole = run.deadline
-    for place, (candidate, state) in enumerate(alive):
-        if whole is not None:  # on a slow machine every network gets its share of what is left, not the first one all
-            costs = [max(c.final_steps - s.step, 1) * max(c.seconds_per_step, 1e-9) for c, s in alive[place:]]
-            run.deadline = monotonic() + costs[0] / sum(costs) * max(0.0, whole - monotonic())
-            run.braked = False
-        fit(run, candidate, state, candidate.final_steps)
-        rows[candidate.name] = _race_row(
-            candidate, state.step, state.score, state.seconds, count_parameters(state.net), rungs + 1
-        )
-    run.deadline = whole
-    return alive, list(rows.values())
-
-
-def _race_row(
-    candidate: Candidate, steps: int, score: Score | None, seconds: float, parameters: int, rung: int
-) -> dict[str, Any]:
-    figures = {} if score is None else {k: round(float(getattr(score, k)), 5) for k in ("score", "clean", "shifted")}
-    row = {"candidate": candidate.name, "steps": steps, **figures}
-    return row | {"seconds": round(seconds, 1), "parameters": parameters, "rung": rung}
-
-
-def _finish(run: Run, candidate: Candidate, state: State) -> _Member:
+def _finish(run: Run[Data], candidate: Candidate, state: State) -> _Member:
     """The last average of weights, or the best one if it was better by more than chance."""
     last = {k: v.detach().clone() for k, v in state.ema.state_dict().items()}
     if state.score is not None and state.best and state.best_score > state.score.score + _chance(run, state.score):
@@ -191,10 +148,11 @@ def _finish(run: Run, candidate: Candidate, state: State) -> _Member:
         last = state.best
     state.ema.load_state_dict(last)
     logits = run.data.validation(state.ema)
-    return _Member(candidate, state.ema, last, logits, run.data.judged(logits))
+    network = cast(Explainable, state.ema)
+    return _Member(candidate, network, last, logits, run.data.judged(logits))
 
 
-def _chance(run: Run, score: Score) -> float:
+def _chance(run: Run[Data], score: Any) -> float:
     """Half a standard error of the validation score."""
     labels = run.data.labels[run.data.val]
     if run.plan.task == "regress":
@@ -204,7 +162,7 @@ def _chance(run: Run, score: Score) -> float:
     return 0.5 * auroc_error(min(score.auroc, 0.9999), n_yes, len(known) - n_yes)
 
 
-def _fit_baseline(run: Run) -> None:
+def _fit_baseline(run: Run[Data]) -> None:
     path = run.work / BASELINE_WEIGHTS
     if path.exists() or run.fabric.global_rank != 0:
         return
@@ -218,7 +176,7 @@ def _fit_baseline(run: Run) -> None:
     run.emit(Progress(stage="train", step="Fitting the linear baseline", done=1, total=1, left_s=0.0))
 
 
-def _classical_member(run: Run, candidate: Candidate) -> _Member:
+def _classical_member(run: Run[Data], candidate: Candidate) -> _Member:
     """Fit a classical candidate, or take the one fitted before."""
     from safetensors.torch import load_file
 
@@ -255,7 +213,7 @@ def _build(plan: Plan, name: str, arguments: dict[str, Any]) -> FixedFeatures:
     return model
 
 
-def _choose_flips(run: Run, members: Sequence[_Member]) -> tuple[int, ...]:
+def _choose_flips(run: Run[Data], members: Sequence[_Member]) -> tuple[int, ...]:
     """Mirror images, where the plan allows them and the best member's score gains by them."""
     axes = run.plan.augmentation.flip_axes
     if not axes or not members:
@@ -271,7 +229,7 @@ def _choose_flips(run: Run, members: Sequence[_Member]) -> tuple[int, ...]:
 
 
 def _choose(
-    run: Run, members: list[_Member], classical: list[_Member], flips: tuple[int, ...]
+    run: Run[Data], members: list[_Member], classical: list[_Member], flips: tuple[int, ...]
 ) -> tuple[list[_Member], list[float], Score]:
     """The average of the networks trained to the end, unless validation says that one is better.
 
@@ -370,7 +328,7 @@ def _key(plan: Plan, store: StoreLike) -> str:
     return hashlib.sha256(f"{plan.to_json()}\n{store.digest}".encode()).hexdigest()
 
 
-def _prepare_folder(work: Path, key: str) -> None:
+def prepare_folder(work: Path, key: str) -> None:
     """Make the folder; clear what belongs to another plan."""
     work.mkdir(parents=True, exist_ok=True)
     marker = work / "key"
@@ -387,7 +345,8 @@ def peak_memory_mb() -> float:
     return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
 
-def _device_words(fabric: Fabric) -> str:
+def device_words(fabric: Fabric) -> str:
+    """What trained, for the report."""
     name = (
         torch.cuda.get_device_name(fabric.device)
         if fabric.device.type == "cuda"

@@ -86,6 +86,16 @@ class Score:
     accuracy: float
     loss: float = float("nan")
 
+    def measured(self) -> dict[str, float]:
+        """Figures for the learning curve."""
+        return {
+            "val_loss": self.loss,
+            "val_accuracy": self.accuracy,
+            "val_auroc": self.auroc,
+            "shifted_auroc": self.shifted_auroc,
+            "score": self.score,
+        }
+
 
 def collect(
     predict: Callable[[Tensor], Tensor],

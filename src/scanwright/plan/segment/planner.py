@@ -1,0 +1,265 @@
+"""From a fingerprint, a budget and a machine to the plan of a segmentation."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+from scanwright.core import (
+    Budget,
+    Candidate,
+    Cohort,
+    Emit,
+    Fingerprint,
+    Memory,
+    Plan,
+    Progress,
+    ResourceError,
+    Training,
+    say_duration,
+    silent,
+)
+from scanwright.plan.kinds import kind_of
+from scanwright.plan.machine import Machine
+from scanwright.plan.machine import machine as look_at_machine
+from scanwright.plan.memory import PROCESS_MB, limit_mb, training_mb
+from scanwright.plan.planner import choose_device, require_torch
+from scanwright.plan.segment.choices import SegmentChoices, choose
+from scanwright.plan.segment.masks import MaskFacts
+from scanwright.plan.speed import Job, Speed, cost, measured_speed, remembered
+from scanwright.plan.timetable import SAFETY
+
+LOOKS = 10
+"""Looks at validation during the final training."""
+_LOOK_WINDOWS = 160
+_RACE = 0.2
+"""Share of the training time that goes to the race."""
+_LEAST_STEPS = 60
+_FASTER = 0.9
+
+SEGMENT_RECIPES: dict[str, tuple[str, dict[str, int | float | str | bool | tuple[int, ...]], float, bool]] = {
+    "unet-medium": ("unet", {"size": "medium"}, 0.0, False),
+    "unet-small": ("unet", {"size": "small"}, 0.0, False),
+    "resunet-medium": ("resunet", {"size": "medium"}, 2400.0, False),
+    "resunet-large": ("resunet", {"size": "large"}, 300.0, True),
+    "unet-large": ("unet", {"size": "large"}, 300.0, True),
+}
+"""Name to model, arguments, training time from which it takes part, and whether it needs an accelerator."""
+
+
+def make_segment_plan(
+    cohort: Cohort,
+    fingerprint: Fingerprint,
+    masks: MaskFacts,
+    codes: tuple[tuple[int, ...], ...],
+    *,
+    budget: Budget,
+    seed: int = 0,
+    devices: str = "auto",
+    machine: Machine | None = None,
+    speed: Speed | None = None,
+    cache: Path | None = None,
+    emit: Emit = silent,
+) -> Plan:
+    """Choose everything for one cohort, one budget and one machine.
+
+    Args:
+        cohort: A split cohort for ``segment``.
+        fingerprint: From :func:`scanwright.plan.measure`.
+        masks: From :func:`scanwright.plan.segment.measure_masks`.
+        codes: Classes of each code of the prepared label maps.
+        budget: Time for the whole run.
+        seed: Goes into the plan.
+        devices: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"mps"``, or a number of devices.
+        machine: What it will run on; looked at if None.
+        speed: How long a step of a candidate takes; measured on this machine if None.
+        cache: Folder that remembers measured speeds.
+        emit: Receiver of progress.
+
+    Returns:
+        A complete plan.
+
+    Raises:
+        InputError: The devices asked for are not there.
+        MissingExtraError: torch is not installed.
+        ResourceError: Not even the smallest network fits the memory.
+    """
+    here = machine or look_at_machine()
+    require_torch(here)
+    device = choose_device(devices, here)
+    kind, evidence = kind_of(cohort, fingerprint)
+    reserve = _reserve_s(cohort, fingerprint, budget.seconds)
+    seconds = SAFETY * (budget.seconds - reserve)
+    chosen = choose(cohort, fingerprint, masks, codes, kind=kind, seconds=seconds, gpu=device != "cpu")
+    chosen.reasons["training.budget_s"] = (
+        f"Of {say_duration(budget.seconds)}, {say_duration(reserve)} are kept for reading, whole cases and the report, "
+        f"and {1 - SAFETY:.0%} of the rest as a margin."
+    )
+    chosen.reasons["augmentation"] += f" ({evidence[0].upper()}{evidence[1:]}.)"
+    ask = remembered(speed or measured_speed(min(max(0.003 * budget.seconds, 0.5), 3.0)), here, cache)
+    candidates, memory = _fit_memory(chosen, cohort, here, device, seconds)
+    candidates, precision, last = _timed(chosen, candidates, cohort, ask, here, device, emit)
+    candidates = _steps(chosen, candidates, seconds, cohort)
+    norm = "batch" if candidates[0].batch_size >= 4 or chosen.spec.dimension == 2 else "instance"
+    chosen.reasons["candidates"] = (
+        f"The networks race for {_RACE:.0%} of the time, scored by validation Dice; the best is trained to the end. "
+        f"{norm.capitalize()} normalisation, for {candidates[0].batch_size} windows a step."
+    )
+    chosen.reasons["training.ema"] = "A moving average of the weights steadies them."
+    chosen.reasons["memory"] = f"{memory.limit_mb:.0f} MB, 80 % of what is free, may be used."
+    longest = max(c.final_steps for c in candidates)
+    return Plan(
+        task="segment",
+        classes=cohort.classes,
+        preprocessing=chosen.spec,
+        segmentation=chosen.segmentation,
+        augmentation=chosen.augmentation,
+        training=Training(
+            budget_s=round(seconds, 1),
+            schedule="cosine",
+            warmup=0.05,
+            label_smoothing=0.0,
+            balanced_sampling=False,
+            ema=0.98 if longest < 400 else 0.99 if longest < 1500 else 0.995,
+            gradient_clip=2.0,
+            patience=LOOKS,
+            evaluations=LOOKS,
+            precision=precision,  # type: ignore[arg-type]
+            channels_last=last,
+            devices=devices,
+        ),
+        candidates=tuple(candidates),
+        memory=memory,
+        seed=seed,
+        reasons=chosen.reasons,
+    )
+
+
+def _reserve_s(cohort: Cohort, f: Fingerprint, budget_s: float) -> float:
+    """Seconds that are not training: reading, preparing, whole cases of val and test, report."""
+    voxels = math.prod(f.shape_median) * f.n_channels
+    n_judged = len(cohort.of("val")) + len(cohort.of("test"))
+    read = len(cohort) * (5e-3 + 1.5e-7 * voxels)
+    judge = n_judged * (0.12 + 4e-6 * voxels)
+    return min(30.0 + read + judge, 0.45 * budget_s)
+
+
+def _outputs(chosen: SegmentChoices, cohort: Cohort) -> int:
+    return {"labels": len(cohort.classes) + 1, "regions": len(cohort.classes), "instances": 3}[
+        chosen.segmentation.target
+    ]
+
+
+def _shape(chosen: SegmentChoices) -> tuple[int, ...]:
+    slices = chosen.segmentation.slices if chosen.spec.dimension == 2 else 1
+    return (chosen.spec.channels * slices, *chosen.spec.size)
+
+
+def _fit_memory(
+    chosen: SegmentChoices, cohort: Cohort, here: Machine, device: str, seconds: float
+) -> tuple[list[Candidate], Memory]:
+    """Candidates whose step fits the memory: fewer windows a step first, then fewer networks."""
+    limit, kept, most, smallest = limit_mb(here, device), [], 0.0, math.inf
+    for name, (model, arguments, least, gpu) in SEGMENT_RECIPES.items():
+        if (gpu and device == "cpu") or seconds < least:
+            continue
+        batch = chosen.batch
+        while True:
+            norm = "batch" if batch >= 4 or chosen.spec.dimension == 2 else "instance"
+            own = {**arguments, "levels": chosen.levels, "flat": chosen.flat, "norm": norm}
+            one = Candidate(
+                name=name,
+                model=model,
+                arguments=own,
+                batch_size=batch,
+                learning_rate=2e-3,
+                weight_decay=0.02,
+            )
+            found = cost(one, _shape(chosen), _outputs(chosen, cohort))
+            need = PROCESS_MB + training_mb(one, found, _shape(chosen), mixed=False)
+            smallest = min(smallest, need)
+            if need <= limit or batch <= 1:
+                break
+            batch = max(1, batch // 2)
+        if need <= limit:
+            kept.append(one.model_copy(update={"parameters": found.parameters, "memory_mb": round(need, 1)}))
+            most = max(most, need)
+    if not kept:
+        raise ResourceError(
+            f"The smallest network needs {smallest:.0f} MB and {limit:.0f} MB may be used.",
+            "Training windows needs memory for the network and its steps.",
+            "Close other programs, or use a machine with more memory.",
+        )
+    wanted = 3 if device != "cpu" or seconds >= 2400 else 2
+    return kept[:wanted], Memory(predicted_mb=round(most, 1), limit_mb=round(limit, 1))
+
+
+def _timed(
+    chosen: SegmentChoices,
+    candidates: list[Candidate],
+    cohort: Cohort,
+    ask: Speed,
+    here: Machine,
+    device: str,
+    emit: Emit,
+) -> tuple[list[Candidate], str, bool]:
+    """Candidates with seconds per step, after precision and memory layout were chosen on the first."""
+    job = Job(_shape(chosen), _outputs(chosen, cohort), device=device)
+    found = next((d for d in here.devices if d.kind == device), here.processor)
+    half = "bf16-mixed" if found.bf16 else "16-mixed" if device == "cuda" else "32-true"
+    options = [("32-true", False), ("32-true", True), (half, False), (half, True)]
+    times = {
+        key: ask(candidates[0], replace(job, precision=key[0], channels_last=key[1])) for key in dict.fromkeys(options)
+    }
+    best = min(times, key=lambda key: (times[key], key))
+    if times[best] > _FASTER * times["32-true", False]:
+        best = ("32-true", False)
+    gain = times["32-true", False] / times[best]
+    layout = "channels last" if best[1] else "channels first"
+    chosen.reasons["training.precision"] = chosen.reasons["training.channels_last"] = (
+        f"{best[0]} with {layout} was the fastest measured: {gain:.1f} times the plain step."
+        if gain > 1
+        else "Plain single precision was as fast as anything."
+    )
+    timed = []
+    for number, one in enumerate(candidates, start=1):
+        step = ask(one, replace(job, precision=best[0], channels_last=best[1]))
+        timed.append(one.model_copy(update={"seconds_per_step": step}))
+        emit(Progress(stage="plan", step="measuring networks", done=number, total=len(candidates)))
+    return timed, best[0], best[1]
+
+
+def _steps(chosen: SegmentChoices, candidates: list[Candidate], seconds: float, cohort: Cohort) -> list[Candidate]:
+    """Race and final steps of each candidate; one that cannot get enough of them is left out."""
+    n_val = min(_LOOK_WINDOWS, max(len(cohort.of("val")), 1) * _windows(chosen))
+    while True:
+        race = _RACE * seconds if len(candidates) > 1 else 0.0
+        done = []
+        for one in candidates:
+            look = n_val / one.batch_size * one.seconds_per_step / 3
+            raced = max(1, int((race / len(candidates) - look) / one.seconds_per_step)) if race else 0
+            left = seconds - race - (LOOKS + 2) * look
+            final = raced + int(left / one.seconds_per_step)
+            done.append(
+                one.model_copy(
+                    update={"race_steps": (raced,) if raced else (), "final_steps": max(final, raced + 1, 1)}
+                )
+            )
+        slow = [c for c in done if c.final_steps < 5 * _LEAST_STEPS]
+        if len(done) == 1 or not slow:
+            for one in done:
+                chosen.reasons[f"candidates.{one.name}"] = (
+                    f"{one.parameters / 1e6:.1f} million parameters, {one.seconds_per_step * 1000:.0f} ms a step of "
+                    f"{one.batch_size} windows, {one.final_steps} steps if it wins."
+                )
+            return done
+        candidates = [c for c in candidates if c.name != max(slow, key=lambda c: c.seconds_per_step).name]
+
+
+def _windows(chosen: SegmentChoices) -> int:
+    """Windows that cover a case without overlap."""
+    count = math.prod(
+        math.ceil(n / m) for n, m in zip(chosen.lattice[: chosen.spec.dimension], chosen.spec.size, strict=True)
+    )
+    return count * (chosen.lattice[2] if chosen.spec.dimension == 2 else 1)

@@ -1,0 +1,1 @@
+"""Label maps: windows of prepared cases to weights."""

@@ -11,7 +11,7 @@ import itertools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -251,7 +251,7 @@ def warp(
     names = [n for n, c in AUGMENTATIONS.items() if c.kind == "geometry" and n in drawn]
     if not names:
         middle = tuple(slice((n - m) // 2, (n - m) // 2 + m) for n, m in zip(images.shape[2:], size, strict=True))
-        inside = (..., *middle)
+        inside: Any = (..., *middle)
         return images[inside], None if labels is None else labels[inside]
     affine = torch.cat([torch.eye(dimension), torch.zeros(dimension, 1)], dim=1).repeat(len(images), 1, 1)
     for name in names:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
@@ -152,7 +153,7 @@ def _orientation(f: Fingerprint) -> tuple[str | None, tuple[int, int, int]]:
 
 def _dimension(
     f: Fingerprint, shape: tuple[int, ...], spacing: tuple[float, ...] | None, reasons: dict[str, str]
-) -> tuple[int, int]:
+) -> tuple[Literal[2, 3], int]:
     if f.dimension == 2:
         reasons["preprocessing.dimension"] = "The images are pictures."
         return 2, 1

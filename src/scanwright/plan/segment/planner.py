@@ -127,6 +127,7 @@ def make_segment_plan(
             evaluations=LOOKS,
             precision=precision,  # type: ignore[arg-type]
             channels_last=last,
+            ensemble=1,
             devices=devices,
         ),
         candidates=tuple(candidates),

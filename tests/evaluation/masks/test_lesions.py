@@ -65,9 +65,9 @@ def test_an_asked_overlap_turns_a_touch_into_a_miss() -> None:
 
 def two_cases() -> list[tuple[np.ndarray, np.ndarray]]:
     first = np.zeros((9, 9, 9), dtype=np.float32)
-    first[0, 0, 0:2] = 0.9, 0.3  # finds lesion 1
+    first[0, 0, 0:2] = 0.875, 0.375  # finds lesion 1; their mean is .625
     first[4, 4, 4] = 0.4  # finds lesion 2
-    first[8, 0, 0] = 0.6  # false
+    first[8, 0, 0] = 0.625  # false
     second = np.zeros((9, 9, 9), dtype=np.float32)
     second[0, 0, 0], second[8, 8, 8], second[4, 4, 4] = 0.8, 0.3, 0.05  # false, false, below the threshold
     return [(points((0, 0, 0), (4, 4, 4)), first), (points(), second)]
@@ -83,7 +83,7 @@ def test_froc_by_hand() -> None:
 
 
 def test_froc_by_mean_probability_ranks_a_lesion_lower() -> None:
-    made = froc(two_cases(), score="mean")  # lesion 1 now scores .6, as the false alarm beside it
+    made = froc(two_cases(), score="mean")  # lesion 1 now ties with the false alarm beside it
     assert made.curve()["y"][:3] == [0, 0, 0.5]
     assert made.curve()["x"][:3] == [0, 0.5, 1.0]
 
@@ -146,7 +146,9 @@ def test_objects_where_there_are_none() -> None:
     assert instance_figures(one * 10**9, one)["ap"] == 1.0  # ids are names, not places in a table
 
 
-@pytest.mark.parametrize(("answer", "iou", "match"), [(np.zeros(3, int), 0.5, "one grid"), (np.zeros(4, int), 0, "above 0")])
+@pytest.mark.parametrize(
+    ("answer", "iou", "match"), [(np.zeros(3, int), 0.5, "one grid"), (np.zeros(4, int), 0, "above 0")]
+)
 def test_objects_that_do_not_fit_are_refused(answer: np.ndarray, iou: float, match: str) -> None:
     with pytest.raises(InputError, match=match):
         instance_figures(np.zeros(4, int), answer, iou)

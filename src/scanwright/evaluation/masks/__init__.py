@@ -1,7 +1,7 @@
 """Masks against truth: overlaps, distances, lesions, objects, probability maps."""
 
 from scanwright.evaluation.masks.chances import Reliability
-from scanwright.evaluation.masks.figures import FIGURES, INSTANCE_FIGURES, Figure, case_figures
+from scanwright.evaluation.masks.figures import FIGURES, WHOLE_FIGURES, Figure, case_figures
 from scanwright.evaluation.masks.froc import RATES, Froc, froc
 from scanwright.evaluation.masks.instances import instance_figures
 from scanwright.evaluation.masks.judge import evaluate_masks, mask_rows
@@ -10,8 +10,8 @@ from scanwright.evaluation.masks.surface import surface_distances
 
 __all__ = [
     "FIGURES",
-    "INSTANCE_FIGURES",
     "RATES",
+    "WHOLE_FIGURES",
     "Figure",
     "Froc",
     "Reliability",

@@ -57,20 +57,20 @@ def _presence(judged: Evaluation, name: str, image: str) -> Iterator[str]:
     if rows and not here:
         yield f"No {image} of this part has “{name}”: how well it is found cannot be judged here."
     elif here and not any(_of(row, name, "dice") for row in rows):
-        yield f"“{name}” was never found: {_cases(len(here))} have it, and no answer overlaps it."
+        yield f"“{name}” was never found: {_cases(len(here))} {'has' if len(here) == 1 else 'have'} it, and no answer overlaps it."
     missed = [row["case"] for row in here if row not in answered]
     invented = [row["case"] for row in answered if row not in here]
     if missed:
         yield (
-            f"Nothing was answered where “{name}” is in {_cases(len(missed))} of {len(here)}, left out of its "
-            f"distances: {_listed(missed)}."
+            f"Nothing was answered in {len(missed)} of {_cases(len(here))} with “{name}” (left out of its distances): "
+            f"{_listed(missed)}."
         )
     if invented:
-        yield f"“{name}” was answered in {_cases(len(invented))} without it, left out of its distances: {_listed(invented)}."
+        yield f"“{name}” was answered in {_cases(len(invented))} without it (left out of its distances): {_listed(invented)}."
     if here and len(here) < len(rows):
         empty = len(rows) - len(here)
         yield (
-            f"{_cases(empty)} of {len(rows)} have no “{name}”: Dice is 0 where something was answered there, "
+            f"{empty} of {_cases(len(rows))} {'has' if empty == 1 else 'have'} no “{name}”: Dice is 0 where something was answered there, "
             "and left out where nothing was."
         )
 

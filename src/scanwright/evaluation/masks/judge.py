@@ -14,7 +14,7 @@ from scanwright.core.errors import CohortError, InputError
 from scanwright.core.prediction import Evaluation, Interval
 from scanwright.evaluation.masks.caution import warnings_of
 from scanwright.evaluation.masks.chances import Reliability
-from scanwright.evaluation.masks.figures import FIGURES, INSTANCE_FIGURES
+from scanwright.evaluation.masks.figures import FIGURES, WHOLE_FIGURES
 from scanwright.evaluation.masks.froc import RATES, Froc
 from scanwright.evaluation.masks.surface import Floats
 from scanwright.evaluation.resampling import group_index, percentile_bounds, resample, sum_by_group
@@ -216,9 +216,7 @@ def _structure_intervals(
 def _instance_intervals(
     figures: Sequence[Mapping[str, Mapping[str, float]]], group: NDArray[np.intp], n_bootstrap: int, seed: int
 ) -> dict[str, Interval]:
-    names = [
-        n for n in INSTANCE_FIGURES if any(n.removeprefix("instance_") in row.get(INSTANCES, {}) for row in figures)
-    ]
+    names = [n for n in WHOLE_FIGURES if any(n.removeprefix("instance_") in row.get(INSTANCES, {}) for row in figures)]
     if not names:
         return {}
     rows = [[row.get(INSTANCES, {}).get(n.removeprefix("instance_"), math.nan) for n in names] for row in figures]

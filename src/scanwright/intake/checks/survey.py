@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from scanwright.core import Case, Cohort, Emit, Progress, ScanwrightError, silent
 from scanwright.io import format_locator, open_array, parse_locator, read_volume
+from scanwright.io.locator import CHANNELS
 
 SIDE = {2: 32, 3: 12}
 """Side of the small picture of each image, by dimension, in pixels."""
@@ -87,7 +88,7 @@ def survey(cohort: Cohort, *, emit: Emit = silent) -> Survey:
     alone: list[int] = []
     arrays: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for i, case in enumerate(cohort.cases):
-        locator = parse_locator(case.source) if "[" in case.source else None
+        locator = parse_locator(case.source) if "[" in case.source and CHANNELS not in case.source else None
         if locator is not None and locator.row is not None and not (cohort.root / case.source).exists():
             arrays[format_locator(locator.path, locator.member)].append((i, locator.row))
         else:

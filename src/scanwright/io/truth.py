@@ -14,6 +14,7 @@ from scanwright.core.grid import Grid
 from scanwright.core.volume import LabelMap
 from scanwright.io.content import kind_of
 from scanwright.io.locator import parse_locator
+from scanwright.io.probing import probe
 from scanwright.io.read import read_label_map, read_volume
 
 IGNORED = 255
@@ -23,6 +24,7 @@ _COLOUR_APART = 48
 """A colour picture saved with loss has colours near the named ones: largest distance in any channel."""
 
 _SAME_PLACE_MM = 0.01
+_CONTOURS = "1.2.840.10008.5.1.4.1.1.481.3"
 
 
 def codes_of(code: MaskCode) -> tuple[tuple[int, ...], ...]:
@@ -109,11 +111,10 @@ def _by_name(found: LabelMap, code: MaskCode) -> NDArray[np.uint8]:
 
 def _read(source: str, root: Path | None, like: Grid) -> LabelMap:
     path = parse_locator(source, root=root).path
-    if path.is_file() and kind_of(path) == "dicom":
-        from scanwright.io.dicom.contours import is_contours, read_contours
+    if path.is_file() and kind_of(path) == "dicom" and probe(path).sop_class == _CONTOURS:
+        from scanwright.io.dicom.contours import read_contours
 
-        if is_contours(path):
-            return read_contours(path, like)
+        return read_contours(path, like)
     return read_label_map(source, root=root)
 
 

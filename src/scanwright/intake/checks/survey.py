@@ -233,8 +233,8 @@ def _one(cohort: Cohort, i: int, found: Survey) -> None:
         return
     array = volume.array
     if volume.grid.spacing_known:
-        i, j, k = volume.grid.spacing
-        found.spacings[case.id] = (float(i), float(j), float(k))
+        step = volume.grid.spacing
+        found.spacings[case.id] = (float(step[0]), float(step[1]), float(step[2]))
     if cohort.mask_code is not None and case.masks:
         told = look_at_truth(cohort, case, volume.grid)
         if isinstance(told, Truth):

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from scanwright.intake.layouts import bids, class_folders, idx, mask_folders, nnunet, not_yet, npy_folder, npz, table
+from scanwright.intake.layouts import (
+    bids,
+    class_folders,
+    dicom_masks,
+    idx,
+    mask_folders,
+    nnunet,
+    not_yet,
+    npy_folder,
+    npz,
+    table,
+)
 from scanwright.intake.layouts.reading import Fit, Layout, Reading, Row, Wishes
 
 LAYOUTS: dict[str, Layout] = {
@@ -14,12 +25,13 @@ LAYOUTS: dict[str, Layout] = {
     "table": table.LAYOUT,
     "voc": not_yet.VOC,
     "coco": not_yet.COCO,
+    "dicom-masks": dicom_masks.LAYOUT,
     "class-folders": class_folders.LAYOUT,
     "mask-folders": mask_folders.LAYOUT,
 }
 """Name to layout, in the order in which they are tried."""
 
-MASKED = ("npz", "npy-folder", "nnunet", "table", "mask-folders")
+MASKED = ("npz", "npy-folder", "nnunet", "table", "dicom-masks", "mask-folders")
 """Layouts whose truth may be masks, in the order in which they are tried for the task segment."""
 
 __all__ = ["LAYOUTS", "MASKED", "Fit", "Layout", "Reading", "Row", "Wishes"]

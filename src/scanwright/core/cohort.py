@@ -68,9 +68,12 @@ class MaskCode:
         ignore: Label value of voxels that are neither trained on nor judged, None if there is none.
         kind: ``"labels"``: one file with label values; ``"files"``: one file for each class, in
             order, where anything but 0 is inside; ``"instances"``: every value but 0 is one
-            object of the only class; ``"colours"``: RGB pictures, see ``colours``.
+            object of the only class; ``"colours"``: RGB pictures, see ``colours``;
+            ``"segments"``: DICOM segmentations or contours, whose structures are found by name.
         colours: For ``"colours"``: the red, green and blue of each label value 1, 2, 3 ...
         sides: Pairs of classes (indices) that are left and right of each other.
+        names: For ``"segments"``: the names that each class has in the files, in any case.
+        background: Label values besides 0 that count as background.
 
     Raises:
         CohortError: A class has no value.
@@ -78,9 +81,11 @@ class MaskCode:
 
     values: tuple[tuple[int, ...], ...]
     ignore: int | None = None
-    kind: Literal["labels", "files", "instances", "colours"] = "labels"
+    kind: Literal["labels", "files", "instances", "colours", "segments"] = "labels"
     colours: tuple[tuple[int, int, int], ...] = ()
     sides: tuple[tuple[int, int], ...] = ()
+    names: tuple[tuple[str, ...], ...] = ()
+    background: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.values or not all(self.values):

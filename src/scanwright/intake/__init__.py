@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scanwright.intake.checks import CHECKS, KINDS, check, groups_of_duplicates
+from scanwright.intake.checks import CHECKS, KINDS, check, groups_of_duplicates, strata_of, survey
 from scanwright.intake.fetch import fetch
 from scanwright.intake.layouts import LAYOUTS
 from scanwright.intake.public_cohorts import PUBLIC_COHORTS, PublicCohort
@@ -20,4 +20,6 @@ __all__ = [
     "groups_of_duplicates",
     "repair",
     "scan",
+    "strata_of",
+    "survey",
 ]

@@ -8,6 +8,9 @@ from scanwright.core import Cohort, CohortError, Finding, InputError
 from scanwright.intake.checks import KINDS
 from scanwright.intake.place import nearest
 
+_FEWEST = 3
+"""Patients with masks: one for each part."""
+
 
 def repair(
     cohort: Cohort, findings: Iterable[Finding], *, kinds: Iterable[str] | None = None
@@ -50,6 +53,13 @@ def repair(
             )
     left = [c for c in cohort.cases if c.id not in gone]
     labels = {c.label for c in left if c.label is not None}
+    masked = gone and cohort.task == "segment" and len({c.group for c in left if c.is_labelled}) < _FEWEST
+    if masked:
+        raise CohortError(
+            f"The repairs would leave {len(left)} of {len(cohort)} cases with masks.",
+            f"Learning needs at least {_FEWEST} patients, so that each part has its own.",
+            "Repair fewer kinds of findings, or add cases.",
+        )
     if not left or (cohort.task in ("binary", "multiclass", "ordinal") and len(labels) < 2):
         raise CohortError(
             f"The repairs would leave {len(left)} of {len(cohort)} cases with {len(labels)} classes.",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from scanwright.core import Case, Cohort, CohortError, Emit, Guess, InputError, Said, Skipped, silent
+from scanwright.core import TASKS, Case, Cohort, CohortError, Emit, Guess, InputError, Said, Skipped, silent
 from scanwright.intake.archive import unpack
 from scanwright.intake.labels import Encoded, encode
-from scanwright.intake.layouts import LAYOUTS, Reading, Row, Wishes
+from scanwright.intake.layouts import LAYOUTS, MASKED, Reading, Row, Wishes
 from scanwright.intake.layouts.table_faults import table_fault
 from scanwright.intake.modality import guess_modality
 from scanwright.intake.place import (
@@ -33,6 +34,7 @@ def scan(
     layout: str | None = None,
     name: str | None = None,
     modality: str | None = None,
+    structures: str | None = None,
     work: Path | None = None,
     emit: Emit = silent,
 ) -> Cohort:
@@ -40,12 +42,15 @@ def scan(
 
     Args:
         path: A folder, a single file (npz, csv, idx ...) or an archive (zip, tar).
-        task: One of ``core.TASKS``; inferred when None.
+        task: One of ``core.TASKS``; inferred when None. Where there are both classes and masks,
+            ``"segment"`` learns the masks, anything else the classes.
         labels: Label column, several joined by commas (multi-label), or the path of a table.
         patient: Column that names the person.
         layout: A key of ``LAYOUTS``; the first that fits when None.
         name: Name of the cohort; the folder's when None.
         modality: DICOM code such as ``"CT"``; inferred when None.
+        structures: What the values of the masks mean, such as ``"1=liver,2+3=tumour"``, or ``"instances"``
+            where every value is one object; inferred when None.
         work: Folder for the contents of an archive; beside the archive when None.
         emit: Receiver of events.
 
@@ -59,7 +64,8 @@ def scan(
     """
     path = Path(path).expanduser()
     place = Place.of(unpack(path, work, emit=emit) if _is_archive(path) else path)
-    wishes = _wishes(labels, patient, place, emit)
+    _known_task(task)
+    wishes = replace(_wishes(labels, patient, place, emit), task=task, structures=structures)
     chosen, why = _choose(place, wishes, layout)
     emit(Said(stage="scan", text=f"{place.path.name} is read as a {LAYOUTS[chosen].say}, because {why}."))
     reading = LAYOUTS[chosen].read(place, wishes)
@@ -168,11 +174,21 @@ def _choose(place: Place, wishes: Wishes, layout: str | None) -> tuple[str, str]
                 f"Did you mean --layout {near}?" if near else "Name one of them with --layout.",
             )
         return layout, "it was asked for"
-    for key, one in LAYOUTS.items():
-        fit = one.fits(place, wishes)
+    for key in MASKED if wishes.task == "segment" else LAYOUTS:
+        fit = LAYOUTS[key].fits(place, wishes)
         if fit:
             return key, fit.why
-    raise _none_fits(place, wishes)
+    raise no_masks(place) if wishes.task == "segment" and place.images else _none_fits(place, wishes)
+
+
+def no_masks(place: Place) -> CohortError:
+    """The error for the task segment where nothing is a mask."""
+    return CohortError(
+        f"{place.path} holds {len(place.images)} images and no masks that belong to them.",
+        "A segmentation is learnt from masks: a folder such as masks with the images' names, files that end in _mask, "
+        "a column of a table, DICOM segmentations or contours.",
+        "Put the masks there, or leave --task segment out.",
+    )
 
 
 def _none_fits(place: Place, wishes: Wishes) -> InputError | CohortError:
@@ -231,6 +247,16 @@ def _wishes(labels: str | None, patient: str | None, place: Place, emit: Emit) -
         "--labels names a column, or an existing table.",
         f"Did you mean --labels {near}?" if near else "Check the path.",
     )
+
+
+def _known_task(task: str | None) -> None:
+    if task is not None and task not in TASKS:
+        near = nearest(task, TASKS)
+        raise InputError(
+            f"The task {task!r} is unknown.",
+            "A task is one of " + ", ".join(TASKS) + ".",
+            f"Did you mean --task {near}?" if near else "Write --task multiclass, say.",
+        )
 
 
 def _is_archive(path: Path) -> bool:

@@ -106,7 +106,8 @@ def _label_cells(cohort: Cohort, case: Case) -> list[Any]:
 
 def _case(facts: Mapping[str, Any], row: Mapping[str, str], columns: Mapping[str, str], number: int) -> Case:
     try:
-        masks = tuple(filter(None, (cell.strip() for cell in row.get("masks", "").split(_JOIN))))
+        masks = tuple(cell.strip() for cell in row.get("masks", "").split(_JOIN))
+        masks = masks if any(masks) else ()  # an empty one among others: a structure that is not there
         label = None if facts["task"] == "segment" else _label(facts["task"], facts["classes"], row)
         part = row["part"] or None
         if part not in (None, "train", "val", "test"):
@@ -142,6 +143,8 @@ def _mask_code(facts: Mapping[str, Any]) -> MaskCode:
         kind=facts["kind"],
         colours=tuple(tuple(c) for c in facts["colours"]),
         sides=tuple(tuple(s) for s in facts["sides"]),
+        names=tuple(tuple(n) for n in facts.get("names", ())),
+        background=tuple(facts.get("background", ())),
     )
 
 

@@ -14,6 +14,7 @@ from scanwright.core.grid import Grid
 from scanwright.core.volume import LabelMap
 from scanwright.io.content import kind_of
 from scanwright.io.locator import parse_locator
+from scanwright.io.probing import probe
 from scanwright.io.read import read_label_map, read_volume
 
 IGNORED = 255
@@ -21,6 +22,9 @@ IGNORED = 255
 
 _COLOUR_APART = 48
 """A colour picture saved with loss has colours near the named ones: largest distance in any channel."""
+
+_SAME_PLACE_MM = 0.01
+_CONTOURS = "1.2.840.10008.5.1.4.1.1.481.3"
 
 
 def codes_of(code: MaskCode) -> tuple[tuple[int, ...], ...]:
@@ -62,34 +66,62 @@ def read_truth(
     """
     if code.kind == "files":
         return _from_files(masks, like, root, name)
-    if len(masks) != 1:
-        raise FormatError(
-            f"{name} has {len(masks)} masks.",
-            "Its cohort has one label map a case.",
-            "Leave one of them in cohort.csv.",
-        )
+    if not masks:
+        raise FormatError(f"{name} has no mask.", "A truth is read from masks.", "Name them in cohort.csv.")
+    return _painted([_from_one(mask, code, like, root) for mask in masks], name)
+
+
+def _from_one(mask: str, code: MaskCode, like: Grid, root: Path | None) -> LabelMap:
+    """One mask as codes on its own grid."""
     if code.kind == "colours":
-        return _from_colours(masks[0], code, like, root)
-    found = _placed(_read(masks[0], root, like), like)
+        return _from_colours(mask, code, like, root)
+    found = _placed(_read(mask, root, like), like)
     if code.kind == "instances":
         return found
-    return LabelMap(_coded(found.array, code, Path(masks[0]).name), found.grid)
+    if code.kind == "segments":
+        return LabelMap(_by_name(found, code), found.grid)
+    return LabelMap(_coded(found.array, code, Path(mask).name), found.grid)
+
+
+def _painted(found: list[LabelMap], name: str) -> LabelMap:
+    """Several masks of one case on one another: the earlier wins where both say something."""
+    first = found[0]
+    if len(found) == 1:
+        return first
+    array = first.array.copy()
+    for other in found[1:]:
+        if other.grid.shape != first.grid.shape or np.abs(other.grid.affine - first.grid.affine).max() > _SAME_PLACE_MM:
+            raise GeometryError(
+                f"{name} has masks of {first.grid.shape} and {other.grid.shape} voxels, or in different places.",
+                "All masks of a case lie on one grid.",
+                "Export them again on the image's grid, or into one file.",
+            )
+        array = np.where(array == 0, other.array, array)
+    return LabelMap(array, first.grid, first.names)
+
+
+def _by_name(found: LabelMap, code: MaskCode) -> NDArray[np.uint8]:
+    """Segments by their names; those of other names are background."""
+    table = np.zeros(max([int(found.array.max(initial=0)), *found.names]) + 1, dtype=np.uint8)
+    wanted = {name.casefold(): n for n, names in enumerate(code.names, start=1) for name in names}
+    for number, name in found.names.items():
+        table[number] = wanted.get(name.strip().casefold(), 0)
+    return table[found.array]
 
 
 def _read(source: str, root: Path | None, like: Grid) -> LabelMap:
     path = parse_locator(source, root=root).path
-    if path.is_file() and kind_of(path) == "dicom":
-        from scanwright.io.dicom.contours import is_contours, read_contours
+    if path.is_file() and kind_of(path) == "dicom" and probe(path).sop_class == _CONTOURS:
+        from scanwright.io.dicom.contours import read_contours
 
-        if is_contours(path):
-            return read_contours(path, like)
+        return read_contours(path, like)
     return read_label_map(source, root=root)
 
 
 def _coded(array: NDArray[np.integer], code: MaskCode, name: str) -> NDArray[np.uint8]:
     values = _distinct(code)
     there = {int(v) for v in np.unique(array)}
-    known = {0, *values, *([] if code.ignore is None else [code.ignore])}
+    known = {0, *values, *code.background, *([] if code.ignore is None else [code.ignore])}
     strange = sorted(there - known)
     if strange:
         raise FormatError(
@@ -106,7 +138,7 @@ def _coded(array: NDArray[np.integer], code: MaskCode, name: str) -> NDArray[np.
 
 
 def _distinct(code: MaskCode) -> list[int]:
-    return sorted({v for values in code.values for v in values} - {0})
+    return sorted({v for values in code.values for v in values})
 
 
 def _from_files(masks: Sequence[str], like: Grid, root: Path | None, name: str) -> LabelMap:

@@ -20,6 +20,7 @@ _MOST = {"val": 5000, "test": 10000}
 _BINS = 5
 _FIRM = 10
 """Cases of a class in the test part below which its figures say little."""
+_MASKED = "with a mask"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +32,22 @@ class _Group:
     labels: Mapping[str, int]
 
 
-def split(cohort: Cohort, *, seed: int = 0, together: Iterable[Sequence[str]] = ()) -> tuple[Cohort, list[str]]:
+def split(
+    cohort: Cohort,
+    *,
+    seed: int = 0,
+    together: Iterable[Sequence[str]] = (),
+    strata: Mapping[str, Sequence[str]] | None = None,
+) -> tuple[Cohort, list[str]]:
     """Give every labelled case a part.
 
     Args:
         cohort: Any cohort; parts that it has are kept, unless not one of their cases is labelled.
         seed: Another seed gives another split.
         together: Groups of case ids that must lie on one side (duplicates, say).
+        strata: For segmentation: what each case shows, such as the structures that occur in it and
+            the tercile of their volume (`intake.checks.strata_of` gives it); parts then show
+            alike shares of each. Without it every case with a mask counts alike.
 
     Returns:
         The cohort with the same rows in the same order, and sentences on what was done.
@@ -51,7 +61,7 @@ def split(cohort: Cohort, *, seed: int = 0, together: Iterable[Sequence[str]] = 
     """
     notes: list[str] = []
     cohort = _without_unlabelled_parts(cohort, notes)
-    groups = _groups(cohort, seed, together)
+    groups = _groups(cohort, seed, together, strata)
     _note_straddling(groups, notes)
     given = {p for p in PARTS if cohort.of(p)}
     wanted = tuple(p for p in PARTS if p not in given)
@@ -84,13 +94,16 @@ def split(cohort: Cohort, *, seed: int = 0, together: Iterable[Sequence[str]] = 
 
 def _without_unlabelled_parts(cohort: Cohort, notes: list[str]) -> Cohort:
     """A part of a challenge whose labels were never published cannot judge anything."""
-    blind = [p for p in PARTS if cohort.of(p) and all(c.label is None for c in cohort.of(p))]
+    blind = [p for p in PARTS if cohort.of(p) and not any(c.is_labelled for c in cohort.of(p))]
+    what = "masks" if cohort.task == "segment" else "labels"
     for part in blind:
-        notes.append(f"The {part} part that came with the data has no labels and is not used.")
+        notes.append(f"The {part} part that came with the data has no {what} and is not used.")
     return cohort.with_cases(replace(c, part=None) if c.part in blind else c for c in cohort.cases) if blind else cohort
 
 
-def _groups(cohort: Cohort, seed: int, together: Iterable[Sequence[str]]) -> list[_Group]:
+def _groups(
+    cohort: Cohort, seed: int, together: Iterable[Sequence[str]], strata: Mapping[str, Sequence[str]] | None
+) -> list[_Group]:
     """Cases joined by patient and by ``together``, in the order of a hash of their names."""
     leader: dict[str, str] = {}
 
@@ -114,7 +127,7 @@ def _groups(cohort: Cohort, seed: int, together: Iterable[Sequence[str]]) -> lis
     members: dict[str, list[Case]] = defaultdict(list)
     for case in cohort.cases:
         members[find(f"c:{case.id}")].append(case)
-    names = _label_names(cohort)
+    names = _label_names(cohort, strata)
     groups = []
     for cases in members.values():
         ordered = tuple(sorted(cases, key=lambda c: c.id))
@@ -124,8 +137,11 @@ def _groups(cohort: Cohort, seed: int, together: Iterable[Sequence[str]]) -> lis
     return sorted(groups, key=lambda g: g.key)
 
 
-def _label_names(cohort: Cohort) -> dict[str, tuple[str, ...]]:
+def _label_names(cohort: Cohort, strata: Mapping[str, Sequence[str]] | None) -> dict[str, tuple[str, ...]]:
     """What each case counts as in the stratification; nothing if it is unlabelled."""
+    if cohort.task == "segment":
+        said = strata or {}
+        return {c.id: tuple(said.get(c.id, ())) or (_MASKED,) if c.is_labelled else () for c in cohort.cases}
     if cohort.task == "regress":
         numbers = np.array(sorted(float(c.label) for c in cohort.cases if isinstance(c.label, int | float)))
         edges = np.quantile(numbers, np.linspace(0, 1, _BINS + 1)[1:-1]) if numbers.size else np.zeros(0)
@@ -224,7 +240,7 @@ def _join_given(groups: Sequence[_Group], part: Part) -> dict[str, Part]:
     for group in groups:
         given = sorted({c.part for c in group.cases if c.part is not None}, key=PARTS.index)
         for case in group.cases:
-            if case.part is None and case.label is not None:
+            if case.part is None and case.is_labelled:
                 found[case.id] = given[0] if given else part
     return found
 
@@ -251,15 +267,24 @@ def _say_division(groups: Sequence[_Group], parts: Mapping[str, Part], names: Se
     counts = Counter(parts[c.id] for g in groups for c in g.cases if c.id in parts)
     numbers = ", ".join(f"{counts[p]} {p}" for p in names)
     how = "by patient" if any(c.patient is not None for g in groups for c in g.cases) else "by case"
-    if given:
-        return f"The training part was divided {how}, stratified by label: {numbers}."
-    return f"The cohort was divided {how}, stratified by label: {numbers}."
+    kinds = {name for g in groups for name in g.labels}
+    by = (
+        ""
+        if kinds == {_MASKED}
+        else ", stratified by label"
+        if any(c.label is not None for g in groups for c in g.cases)
+        else ", stratified by structure"
+    )
+    what = "The training part" if given else "The cohort"
+    return f"{what} was divided {how}{by}: {numbers}."
 
 
 def _missing_and_scarce(cohort: Cohort) -> list[str]:
     """What the parts cannot tell, in words."""
     if cohort.task == "regress":
         return []
+    if cohort.task == "segment":
+        return _few_people(cohort)
     counts = cohort.counts()
     notes = []
     for part in PARTS:
@@ -273,3 +298,12 @@ def _missing_and_scarce(cohort: Cohort) -> list[str]:
     if scarce:
         notes.append(f"The test part has few cases ({', '.join(scarce)}): the cohort is too small for firm figures.")
     return notes
+
+
+def _few_people(cohort: Cohort) -> list[str]:
+    """How many independent cases judge a segmentation."""
+    people = len({c.group for c in cohort.of("test") if c.is_labelled})
+    if 0 < people < _FIRM:
+        what = "patient" if people == 1 else "patients"
+        return [f"The test part has {people} {what}: the cohort is too small for firm figures."]
+    return []

@@ -26,14 +26,16 @@ def exact_groups(survey: Survey) -> list[Group]:
 
 def contradicting_labels(cohort: Cohort, survey: Survey) -> list[Finding]:
     """One image under two labels: nobody can tell which is right, so all its copies go."""
-    groups = [g for g in exact_groups(survey) if len({c.label for c in g if c.label is not None}) > 1]
+    groups = [g for g in exact_groups(survey) if len(_answers(g, survey)) > 1]
     if not groups:
         return []
     first = groups[0]
-    labels = ", ".join(f"{c.id!r} as {_label(cohort, c)}" for c in first[:3])
+    masked = cohort.task == "segment"
+    what = "mask" if masked else "label"
+    labels = ", ".join(f"{c.id!r}" if masked else f"{c.id!r} as {_label(cohort, c)}" for c in first[:3])
     text = (
-        f"{_count(len(groups), 'image is', 'images are')} in the cohort more than once under different labels: "
-        f"{labels}{' ...' if len(groups) > 1 else ''}. One of the labels must be wrong."
+        f"{_count(len(groups), 'image is', 'images are')} in the cohort more than once under different {what}s: "
+        f"{labels}{' ...' if len(groups) > 1 else ''}. One of the {what}s must be wrong."
     )
     return [_finding("contradicting-labels", "warn", text, groups, "leave out every copy of them", _ids(groups))]
 
@@ -49,7 +51,7 @@ def exact_duplicates(cohort: Cohort, survey: Survey) -> list[Finding]:
     groups: list[Group] = []
     for group in exact_groups(survey):
         by_part: dict[str | None, list[Case]] = defaultdict(list)
-        if len({c.label for c in group if c.label is not None}) > 1:
+        if len(_answers(group, survey)) > 1:
             continue  # told, and repaired, as contradicting
         for case in group:
             by_part[case.part].append(case)
@@ -79,7 +81,7 @@ def near_duplicates(cohort: Cohort, survey: Survey) -> list[Finding]:
     found = _across(across, "near-duplicate-across-parts", "nearly the same image", "images")
     within = [g for g in groups if len({c.part for c in g if c.part}) <= 1]
     if within:
-        differ = sum(len({c.label for c in g if c.label is not None}) > 1 for g in within)
+        differ = 0 if cohort.task == "segment" else sum(len(_answers(g, survey)) > 1 for g in within)
         text = (
             f"{_count(len(within), 'group', 'groups')} of nearly the same images ({sum(map(len, within))} images), such as {_pair(within[0])}: "
             "re-encoded copies, or pictures of one patient a moment apart. Each group stays in one part."
@@ -147,6 +149,11 @@ def _pair(group: Group) -> str:
         return f"{case.id!r}" + (f" ({case.part})" if case.part else "")
 
     return f"{say(group[0])} and {say(next((c for c in group if c.part != group[0].part), group[1]))}"
+
+
+def _answers(group: Group, survey: Survey) -> set[object]:
+    """Different labels, or masks, of the cases of a group."""
+    return {a for c in group if (a := survey.answer(c)) is not None}
 
 
 def _label(cohort: Cohort, case: Case) -> str:

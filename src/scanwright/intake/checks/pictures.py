@@ -15,9 +15,19 @@ def damaged_files(cohort: Cohort, survey: Survey) -> list[Finding]:
     """Files that cannot be decoded."""
     if not survey.damaged:
         return []
-    ids = tuple(survey.damaged)
+    ids = tuple(i for i in survey.damaged if i not in survey.crooked)
+    found = []
+    if survey.crooked:
+        crooked = tuple(i for i in survey.damaged if i in survey.crooked)
+        text = (
+            f"The slices of {len(crooked)} of {len(cohort)} cases make no volume, first {crooked[0]!r}: "
+            f"{survey.damaged[crooked[0]]}"
+        )
+        found.append(Finding("crooked-volume", "warn", text, crooked, "leave them out", crooked))
+    if not ids:
+        return found
     text = f"{len(ids)} of {len(cohort)} images cannot be read, first {ids[0]!r}: {survey.damaged[ids[0]]}"
-    return [Finding("damaged-file", "warn", text, ids, "leave them out", ids)]
+    return [Finding("damaged-file", "warn", text, ids, "leave them out", ids), *found]
 
 
 def blank_images(cohort: Cohort, survey: Survey) -> list[Finding]:

@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scanwright.core import Case, Cohort, Emit, Progress, ScanwrightError, silent
+from scanwright.core import Case, Cohort, Emit, GeometryError, Progress, ScanwrightError, silent
+from scanwright.intake.checks.masks import BadMask, Truth, look_at_truth
 from scanwright.io import format_locator, open_array, parse_locator, read_volume
+from scanwright.io.locator import CHANNELS
 
 SIDE = {2: 32, 3: 12}
 """Side of the small picture of each image, by dimension, in pixels."""
@@ -43,6 +45,10 @@ class Survey:
         small: ``(N, S)`` float16, small pictures of zero mean and unit norm; zero where blank or damaged.
         detail: ``(N, D)`` float16, the same of what is left without the broad forms.
         damaged: Case id to the reason.
+        crooked: Those of the damaged whose slices make no volume (tilted, missing, uneven).
+        spacings: Millimetres along the three axes; None where unknown.
+        truths: For a segmentation: case id to what its masks hold.
+        bad_masks: For a segmentation: case id to what is wrong with its masks.
     """
 
     cases: Sequence[Case]
@@ -55,6 +61,17 @@ class Survey:
     small: NDArray[np.float16]
     detail: NDArray[np.float16]
     damaged: dict[str, str] = field(default_factory=dict)
+    crooked: set[str] = field(default_factory=set)
+    spacings: dict[str, tuple[float, float, float]] = field(default_factory=dict)
+    truths: dict[str, Truth] = field(default_factory=dict)
+    bad_masks: dict[str, BadMask] = field(default_factory=dict)
+
+    def answer(self, case: Case) -> object | None:
+        """What a case is labelled as: its label, or a hash of its masks; None when unknown."""
+        if case.label is not None:
+            return case.label
+        truth = self.truths.get(case.id)
+        return None if truth is None else truth.digest
 
 
 def survey(cohort: Cohort, *, emit: Emit = silent) -> Survey:
@@ -87,8 +104,13 @@ def survey(cohort: Cohort, *, emit: Emit = silent) -> Survey:
     alone: list[int] = []
     arrays: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for i, case in enumerate(cohort.cases):
-        locator = parse_locator(case.source) if "[" in case.source else None
-        if locator is not None and locator.row is not None and not (cohort.root / case.source).exists():
+        locator = parse_locator(case.source) if "[" in case.source and CHANNELS not in case.source else None
+        if (
+            cohort.task != "segment"
+            and locator is not None
+            and locator.row is not None
+            and not (cohort.root / case.source).exists()
+        ):
             arrays[format_locator(locator.path, locator.member)].append((i, locator.row))
         else:
             alone.append(i)
@@ -206,8 +228,19 @@ def _one(cohort: Cohort, i: int, found: Survey) -> None:
         volume = read_volume(case.source, root=cohort.root)
     except ScanwrightError as error:
         found.damaged[case.id] = error.fact or str(error)
+        if isinstance(error, GeometryError):
+            found.crooked.add(case.id)
         return
     array = volume.array
+    if volume.grid.spacing_known:
+        step = volume.grid.spacing
+        found.spacings[case.id] = (float(step[0]), float(step[1]), float(step[2]))
+    if cohort.mask_code is not None and case.masks:
+        told = look_at_truth(cohort, case, volume.grid)
+        if isinstance(told, Truth):
+            found.truths[case.id] = told
+        else:
+            found.bad_masks[case.id] = told
     found.digests[i] = digest(array)
     found.shapes[i] = tuple(array.shape)
     found.modalities[i] = volume.modality

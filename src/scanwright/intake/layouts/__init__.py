@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
-from scanwright.intake.layouts import bids, class_folders, idx, not_yet, npy_folder, npz, table
+from scanwright.intake.layouts import (
+    bids,
+    class_folders,
+    dicom_masks,
+    idx,
+    mask_folders,
+    nnunet,
+    not_yet,
+    npy_folder,
+    npz,
+    table,
+)
 from scanwright.intake.layouts.reading import Fit, Layout, Reading, Row, Wishes
 
 LAYOUTS: dict[str, Layout] = {
     "npz": npz.LAYOUT,
     "npy-folder": npy_folder.LAYOUT,
     "idx": idx.LAYOUT,
+    "nnunet": nnunet.LAYOUT,
     "bids": bids.LAYOUT,
     "table": table.LAYOUT,
-    "nnunet": not_yet.NNUNET,
     "voc": not_yet.VOC,
     "coco": not_yet.COCO,
+    "dicom-masks": dicom_masks.LAYOUT,
     "class-folders": class_folders.LAYOUT,
-    "mask-folders": not_yet.MASKS,
+    "mask-folders": mask_folders.LAYOUT,
 }
 """Name to layout, in the order in which they are tried."""
 
-__all__ = ["LAYOUTS", "Fit", "Layout", "Reading", "Row", "Wishes"]
+MASKED = ("npz", "npy-folder", "nnunet", "table", "dicom-masks", "mask-folders")
+"""Layouts whose truth may be masks, in the order in which they are tried for the task segment."""
+
+__all__ = ["LAYOUTS", "MASKED", "Fit", "Layout", "Reading", "Row", "Wishes"]

@@ -7,7 +7,7 @@ from collections import Counter
 
 from scanwright.core import Guess, InputError, Skipped
 from scanwright.intake.layouts.reading import Fit, Layout, Reading, Row, Wishes
-from scanwright.intake.layouts.table import label_columns, value
+from scanwright.intake.layouts.table_columns import label_columns, value
 from scanwright.intake.layouts.table_file import Sheet, read_sheet
 from scanwright.intake.place import Place, stem_of
 

@@ -91,12 +91,16 @@ class Wishes:
         table: Table that holds the labels, when it was named apart from the images.
         patient: Patient column.
         emit: Receiver of events.
+        task: Task that was asked for; ``"segment"`` takes masks for the truth where classes are there, too.
+        structures: Names of the structures in the masks, as ``--structures`` has them.
     """
 
     labels: str | None = None
     table: Path | None = None
     patient: str | None = None
     emit: Emit = silent
+    task: str | None = None
+    structures: str | None = None
 
     @property
     def columns(self) -> tuple[str, ...]:

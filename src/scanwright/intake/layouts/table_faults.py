@@ -5,7 +5,7 @@ from __future__ import annotations
 from scanwright.core import InputError
 from scanwright.intake.layouts.finder import Finder
 from scanwright.intake.layouts.reading import Wishes
-from scanwright.intake.layouts.table import folder_of, has_column, image_column, looks_like_paths
+from scanwright.intake.layouts.table_columns import folder_of, has_column, image_column, looks_like_paths
 from scanwright.intake.layouts.table_file import Sheet, read_sheet
 from scanwright.intake.place import Place, nearest
 

@@ -1,0 +1,1 @@
+"""Masks of a cohort: which belongs to which image, and what their values mean."""

@@ -233,13 +233,37 @@ def _read_decoded(path: Path, layout: Layout, out: NDArray[Any]) -> None:
         dataset.PhotometricInterpretation = layout.photometric
     if "PixelRepresentation" not in dataset and keyword == "PixelData":
         dataset.PixelRepresentation = 0
-    count = 0
-    for count, frame in enumerate(_decoded(dataset, layout), start=1):
+    count, bits = 0, int(number(dataset, "BitsAllocated") or 0) == 1 and layout.syntax in (*_NATIVE, _INFLATED)
+    frames = (
+        unpacked(dataset.PixelData, layout.n_frames, layout.rows, layout.columns) if bits else _decoded(dataset, layout)
+    )
+    for count, frame in enumerate(frames, start=1):
         if count > len(out) or frame.shape != out.shape[1:]:
             raise damaged(path, "DICOM", "its pixel data hold more or larger frames than its header declares")
         out[count - 1] = frame
     if count < len(out):
         raise damaged(path, "DICOM", f"it holds {count} of {len(out)} frames")
+
+
+def unpacked(packed: bytes, count: int, rows: int, columns: int) -> Iterator[NDArray[np.uint8]]:
+    """Frames of one bit a pixel, one by one; a frame may end inside a byte, where the next one starts.
+
+    Args:
+        packed: Pixel data, uncompressed, the first pixel in the lowest bit.
+        count: Number of frames.
+        rows: Height of a frame.
+        columns: Width of a frame.
+
+    Yields:
+        ``(rows, columns)`` of 0 and 1; fewer frames than asked for where the data end too early.
+
+    Source:
+        PS3.5 8.1.1 and D (bits of one frame follow those of the last without padding).
+    """
+    data, size = np.frombuffer(packed, np.uint8), rows * columns
+    for first in range(0, min(count, 8 * len(data) // size) * size, size):
+        bits = np.unpackbits(data[first // 8 : -(-(first + size) // 8)], bitorder="little")
+        yield bits[first % 8 : first % 8 + size].reshape(rows, columns)
 
 
 def _decoded(dataset: Dataset, layout: Layout) -> Iterator[NDArray[Any]]:

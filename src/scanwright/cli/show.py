@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from time import monotonic
 from typing import Any
@@ -11,7 +12,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
-from scanwright.core import Evaluation, Failure, Prediction, say_duration
+from scanwright.core import Evaluation, Failure, Interval, Prediction, say_duration
 
 _TITLES = {
     "scan": "Looking at the folder",
@@ -107,14 +108,19 @@ class Show:
 
 
 def results_table(evaluations: list[Evaluation]) -> Table:
-    """The model against the majority floor and the linear baseline, with 95 % intervals.
+    """The model against its baselines, with 95 % intervals.
 
     Args:
-        evaluations: Of one part, one for each of ``model``, ``linear``, ``majority``.
+        evaluations: Of one part, one for each of ``model``, ``linear``, ``majority``; for
+            ``segment`` ``model`` and ``floor``.
 
     Returns:
         A table to print.
     """
+    if not evaluations:
+        return Table(title="No case of the test part has a truth: there are no figures.", title_justify="left")
+    if evaluations[0].task == "segment":
+        return _outlines_table(evaluations)
     names = {"model": "this model", "linear": "linear baseline", "majority": "majority floor"}
     wanted = ["auroc", "accuracy", "balanced_accuracy", "f1"]
     if evaluations[0].task == "regress":
@@ -136,6 +142,57 @@ def results_table(evaluations: list[Evaluation]) -> Table:
 def _two_lines(evaluation: Evaluation, name: str) -> str:
     found = evaluation.metrics.get(name)
     return f"{found.value:.3f}\n{found.low:.3f}–{found.high:.3f}" if found else "–"
+
+
+_OUTLINE_COLUMNS = {
+    "dice": "Dice",
+    "hd95_mm": "HD95",
+    "nsd": "NSD",
+    "ap50": "AP at IoU 0.5",
+    "lesion_sensitivity": "pieces found",
+    "false_positives": "false pieces a case",
+}
+_MOST_STRUCTURES = 24
+
+
+def _outlines_table(evaluations: list[Evaluation]) -> Table:
+    """The model against the floor, and the Dice of every structure, worst first where they are many."""
+    known = {e.who: e for e in evaluations}
+    first = known.get("model", evaluations[0])
+    table = Table(
+        title=f"{first.part} part: {first.n_cases} cases of {first.n_patients} patients (95 % intervals)",
+        title_justify="left",
+    )
+    wanted = [n for n in _OUTLINE_COLUMNS if any(_is_known(e.metrics.get(n)) for e in evaluations)]
+    if not first.curves.get("froc") and "ap50" not in wanted:
+        wanted = [n for n in wanted if n not in ("lesion_sensitivity", "false_positives")]
+    table.add_column("", overflow="fold")
+    for name in wanted:
+        table.add_column(_OUTLINE_COLUMNS[name], justify="right")
+    titles = {"model": "this model", "floor": "floor (mean shape, no image)"}
+    for who in (name for name in titles if name in known):
+        cells = [_with_ends(known[who].metrics.get(n)) for n in wanted]
+        table.add_row(titles[who], *cells, style="bold" if who == "model" else "", end_section=who == list(known)[-1])
+    if len(first.classes) > 1:
+        rows = [(name, first.per_class.get(name, {})) for name in first.classes]
+        if len(rows) > _MOST_STRUCTURES:
+            rows.sort(key=lambda pair: pair[1]["dice"].value if _is_known(pair[1].get("dice")) else 2.0)
+        for name, figures in rows[:_MOST_STRUCTURES]:
+            table.add_row(escape(name), *[_with_ends(figures.get(n)) for n in wanted])
+        if len(rows) > _MOST_STRUCTURES:
+            table.caption = f"The {_MOST_STRUCTURES} structures of {len(rows)} with the lowest Dice; the report has all."
+    return table
+
+
+def _is_known(found: Interval | None) -> bool:
+    return found is not None and math.isfinite(found.value)
+
+
+def _with_ends(found: Interval | None) -> str:
+    if found is None or not math.isfinite(found.value):
+        return "–"
+    ends = f"\n{found.low:.3f}–{found.high:.3f}" if math.isfinite(found.low) and math.isfinite(found.high) else ""
+    return f"{found.value:.3f}{ends}"
 
 
 def predictions_table(answers: list[Prediction | Failure]) -> Table:

@@ -11,6 +11,9 @@ from typing import Any
 
 from scanwright.core import Cohort, Emit, Evaluation, Failure, Plan, Prediction, silent
 
+_SHOWN = ("model", "linear", "majority", "floor")
+_FIGURES = ("auroc", "accuracy", "balanced_accuracy", "f1", "mae", "rmse", "r2", "dice", "hd95_mm", "nsd", "ap50")
+
 
 @dataclass(frozen=True)
 class Run:
@@ -86,17 +89,22 @@ class Run:
     def _repr_html_(self) -> str:
         if not (self.path / "metrics.json").exists():
             return f"<p>Run <code>{escape(str(self.path))}</code>, not finished.</p>"
-        test = [e for e in self.evaluations if e.part == "test" and e.who in ("model", "linear", "majority")]
-        names = [
-            n for n in ("auroc", "accuracy", "balanced_accuracy", "f1", "mae", "rmse", "r2") if n in test[0].metrics
-        ]
+        test = [e for e in self.evaluations if e.part == "test" and e.who in _SHOWN]
+        if not test:
+            return f"<p>Run <code>{escape(str(self.path))}</code>: no test case has a truth.</p>"
+        names = [n for n in _FIGURES if n in test[0].metrics]
         head = "".join(f"<th>{escape(n)}</th>" for n in names)
         body = "".join(
             f"<tr><th>{escape(e.who)}</th>"
-            + "".join(f"<td>{e.metrics[n]}</td>" for n in names if n in e.metrics)
+            + "".join(f"<td>{e.metrics.get(n, '–')}</td>" for n in names)
             + "</tr>"
             for e in test
         )
+        if test[0].task == "segment" and len(test[0].classes) > 1:
+            body += "".join(
+                f"<tr><th>{escape(c)}</th>" + "".join(f"<td>{row.get(n, '–')}</td>" for n in names) + "</tr>"
+                for c, row in test[0].per_class.items()
+            )
         return (
             f"<p><b>Run</b> <code>{escape(str(self.path))}</code>: {test[0].n_cases} test cases</p>"
             f"<table><tr><th></th>{head}</tr>{body}</table>"

@@ -9,8 +9,10 @@ from scanwright.core import Evaluation
 from scanwright.evaluation import metrics_of
 from scanwright.report.contents import ReportContents
 from scanwright.report.page import counts_table
+from scanwright.report.phrases import PART_WORDS, RESEARCH_USE, bounds, number
+from scanwright.report.segment_figures import SEGMENT_FIGURES, column_names, say, title_of
 from scanwright.report.views import WHO
-from scanwright.report.words import PART_WORDS, RESEARCH_USE, bounds, limits, number, verdict
+from scanwright.report.words import limits, verdict
 
 _LICENCE = re.compile(r"licen[cs]e", re.IGNORECASE)
 
@@ -56,14 +58,29 @@ def _table(heads: list[str], rows: list[list[str]]) -> str:
 
 def _use(contents: ReportContents) -> Iterator[str]:
     cohort = contents.cohort
-    answer = (
-        f"the number {_plain(', '.join(cohort.classes))}"
-        if cohort.task == "regress"
-        else _plain(", ".join(cohort.classes))
-    )
+    before = {"regress": "the number ", "segment": "the outlines of "}.get(cohort.task, "")
+    answer = before + _plain(", ".join(cohort.classes))
     yield "## Intended use"
     yield f"Research on {_plain(cohort.modality or 'images of unknown modality')} {cohort.dimension}-D images like those below. Task: {cohort.task}; answers: {answer}."
     yield "Not for diagnosis, treatment or triage, not for other modalities, body parts, views or age groups than those it was trained on, and not without a person who looks at the image."
+    if cohort.task == "segment":
+        yield from _structures(contents)
+
+
+def _structures(contents: ReportContents) -> Iterator[str]:
+    """What is outlined, with its number in the answers, its values in the masks and its code."""
+    cohort = contents.cohort
+    kind = cohort.mask_code.kind if cohort.mask_code is not None else "labels"
+    values = cohort.mask_code.values if cohort.mask_code is not None else ()
+    said = ["every value but 0, one for each object"] if kind == "instances" else [", ".join(map(str, v)) for v in values]
+    rows = [
+        [str(k + 1), _plain(name), said[k] if k < len(said) else "–", _plain(contents.codes.get(name, "none"))]
+        for k, name in enumerate(cohort.classes)
+    ]
+    yield "Structures:"
+    yield _table(["number in the answer", "structure", "values in the masks", "code"], rows)
+    if cohort.mask_code is not None and cohort.mask_code.are_regions:
+        yield "Structures may overlap; each is answered on its own."
 
 
 def _data(contents: ReportContents) -> Iterator[str]:
@@ -92,10 +109,31 @@ def _figures(contents: ReportContents) -> Iterator[str]:
         yield "No labelled cases: there are no figures."
         return
     patients = "" if judged.n_patients == judged.n_cases else f" of {judged.n_patients} patients"
-    beside = [
-        e for e in (contents.judged(who, judged.part) for who in ("model", "linear", "majority")) if e is not None
-    ]
+    known = [contents.judged(who, judged.part) for who in ("model", "linear", "majority", "floor")]
+    beside = [e for e in known if e is not None]
     yield f"{PART_WORDS[judged.part].capitalize()} part: {judged.n_cases} cases{patients}; 95 % intervals by patient bootstrap."
+    tables = _outline_tables if judged.task == "segment" else _answer_tables
+    yield from tables(contents, judged, beside)
+    if judged.warnings:
+        yield "\n".join(f"- {_plain(text)}" for text in judged.warnings)
+
+
+def _outline_tables(contents: ReportContents, judged: Evaluation, beside: list[Evaluation]) -> Iterator[str]:
+    measured = [n for n in SEGMENT_FIGURES if any(n in e.metrics for e in beside)]
+    rows = [
+        [_plain(title_of(contents, n)), *(say(n, e.metrics[n]) if n in e.metrics else "–" for e in beside), SEGMENT_FIGURES[n].meaning]
+        for n in measured
+    ]  # fmt: skip
+    yield _table(["", *(WHO[e.who] for e in beside), "meaning"], rows)
+    names = column_names(contents, judged)
+    if names and len(judged.classes) > 1:
+        rows = [
+            [_plain(c), *(say(n, row[n]) if n in row else "–" for n in names)] for c, row in judged.per_class.items()
+        ]
+        yield _table(["structure", *(_plain(title_of(contents, n)) for n in names)], rows)
+
+
+def _answer_tables(_: ReportContents, judged: Evaluation, beside: list[Evaluation]) -> Iterator[str]:
     rows = [[m.title, *(_figure(e, name) for e in beside)] for name, m in metrics_of(judged.task).items()]
     yield _table(["", *(WHO[e.who] for e in beside)], rows)
     if judged.per_class:
@@ -105,8 +143,6 @@ def _figures(contents: ReportContents) -> Iterator[str]:
             [_plain(c), *(_one(row[n].value, bounds(row[n])) for n in names)] for c, row in judged.per_class.items()
         ]
         yield _table(["class", *titles], rows)
-    if judged.warnings:
-        yield "\n".join(f"- {_plain(text)}" for text in judged.warnings)
 
 
 def _figure(judged: Evaluation, name: str) -> str:

@@ -27,13 +27,25 @@ class ReportContents:
             a nested ``values`` is allowed. Names with "loss" are drawn as losses,
             ``learning_rate`` as the schedule, the others as scores.
         race: One row a candidate; columns as they come.
-        evaluations: ``who`` is ``model``, ``uncalibrated``, ``linear`` or ``majority``.
-        samples: Caption (the class) and picture, ``(rows, columns)`` or ``(…, 3)`` uint8.
+        evaluations: ``who`` is ``model``, ``uncalibrated``, ``linear`` or ``majority``; for
+            ``segment`` ``model`` or ``floor``.
+        samples: Caption (the class) and picture, ``(rows, columns)`` or ``(…, 3)`` uint8; for
+            ``segment`` a picture with its true structures drawn on (``overlays.paint_truth``).
         explained: Rows of ``case, truth, predicted, probability, picture, overlay, correct``.
         examination: Faithfulness of the heat maps: ``method, passed, sentence``, and where known
             ``score`` (a number, or ``value, low, high``; 0 is chance), ``random``, ``classes``
             (the same for each answered class), ``controls`` and ``curves``. ``passed`` is None
             where too few cases could be examined. None when there was no examination.
+        segments: Explained cases of ``segment``: ``case``, ``rank`` (``"best"``, ``"median"`` or
+            ``"worst"``), ``dice``, ``sentence`` (may be empty) and ``planes``, each with ``name``
+            (``"axial"``, ``"coronal"``, ``"sagittal"`` or ``"picture"``), ``picture`` ``(r, c)`` or
+            ``(r, c, 3)`` uint8, hung upright, ``truth`` and ``answer`` ``(r, c)`` ints (0 none, 1, 2, 3 ...
+            the structures in order, 255 ignored; of instances the objects' numbers) and
+            ``aspect`` (row spacing by column spacing).
+        codes: Structure to its code in a terminology, such as ``"SCT 10200004 Liver"``; may be empty.
+        units: What stands for ``"mm"`` and ``"mL"`` where ``segment`` measures something else, such as
+            ``{"mm": "mm", "mL": "mm²"}`` for pictures of known spacing; without it volumes are measured
+            in mm and mL, pictures in pixels.
         provenance: Names and values: versions, seed, hashes, hardware, time.
         command: What was typed.
         notes: Further sentences: of the training where there was one, else of the limits.
@@ -49,6 +61,9 @@ class ReportContents:
     samples: Sequence[tuple[str, Picture]] = ()
     explained: Sequence[Mapping[str, Any]] = ()
     examination: Mapping[str, Any] | None = None
+    segments: Sequence[Mapping[str, Any]] = ()
+    codes: Mapping[str, str] = field(default_factory=dict)
+    units: Mapping[str, str] = field(default_factory=dict)
     provenance: Mapping[str, str] = field(default_factory=dict)
     command: str = ""
     notes: Sequence[str] = ()

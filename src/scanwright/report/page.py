@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup, escape
 
-from scanwright.core import PARTS, Cohort, ResourceError
+from scanwright.core import PARTS, Cohort, Evaluation, ResourceError, Task
 from scanwright.report.contents import ReportContents
 from scanwright.report.pictures import embed
+from scanwright.report.sections import sections_of
+from scanwright.report.segment_views import segment_view
 from scanwright.report.views import (
     classes_table,
     comparison,
@@ -25,9 +27,8 @@ from scanwright.report.views import (
     race_table,
     tiles,
 )
+from scanwright.report.phrases import PART_WORDS, RESEARCH_USE
 from scanwright.report.words import (
-    PART_WORDS,
-    RESEARCH_USE,
     examined,
     faithfulness,
     lights,
@@ -48,6 +49,10 @@ _TASK_WORDS = {
     "multilabel": "several findings, each yes or no",
     "ordinal": "one of several ordered grades",
     "regress": "a number",
+    "segment": "the outline of each structure",
+}
+_SCORE_WORDS = {
+    "segment": "How well the outlines overlap the truth on validation cases, as training goes on; 1 would be perfect."
 }
 
 
@@ -129,11 +134,9 @@ def page_view(contents: ReportContents) -> dict[str, Any]:
     """
     judged = contents.judged()
     seen = lights(contents)
-    samples, explained = _pictured(contents)
-    hidden = contents.hidden
-    wrong = [row for row in explained if not row["correct"]]
     return {
         "style": (_TEMPLATES / "style.css").read_text(encoding="utf-8"),
+        "sections": sections_of(contents),
         "contents": contents,
         "cohort": contents.cohort,
         "task_words": _TASK_WORDS[contents.cohort.task],
@@ -142,14 +145,29 @@ def page_view(contents: ReportContents) -> dict[str, Any]:
         "verdict": verdict_sentences(contents),
         "overall": _overall([light.colour for light in seen]),
         "lights": seen,
-        "tiles": tiles(judged) if judged else [],
         "counts": counts_table(contents.cohort),
-        "samples": samples,
-        "grouped": _by_caption(samples),
         "findings": sorted(contents.findings, key=lambda f: ("stop", "warn", "info").index(f.severity)),
-        "learning": learning_figures(contents.history),
+        "learning": learning_figures(contents.history, scores=_SCORE_WORDS.get(contents.cohort.task)),
         "race": race_table(contents.race),
         "trained": contents.trained,
+        "limits": limits(contents),
+        "research_use": RESEARCH_USE,
+        **_VIEWS.get(contents.cohort.task, _answers_view)(contents, judged),
+    }
+
+
+def _answers_view(contents: ReportContents, judged: Evaluation | None) -> dict[str, Any]:
+    """What only the pages of classifiers and of numbers need."""
+    samples, explained = _pictured(contents)
+    hidden = contents.hidden
+    wrong = [row for row in explained if not row["correct"]]
+    return {
+        "tiles": tiles(judged) if judged else [],
+        "counts_caption": "Cases of each class in each part",
+        "scored_on": "validation as it is and under mild changes of contrast, blur, noise and place",
+        "samples": samples,
+        "grouped": _by_caption(samples),
+        "legend": [],
         "comparison": comparison(contents, judged) if judged else {},
         "per_class": classes_table(judged) if judged else {},
         "confusion": confusion_table(judged) if judged else {},
@@ -159,9 +177,10 @@ def page_view(contents: ReportContents) -> dict[str, Any]:
         "exam_figures": examination_figure(contents.examination),
         "looks": _looks(explained, contents.cohort.task, hidden),
         "errors": _errors(wrong, contents.cohort.task)[:MAX_ERRORS],
-        "limits": limits(contents),
-        "research_use": RESEARCH_USE,
     }
+
+
+_VIEWS: Mapping[Task, Callable[[ReportContents, Evaluation | None], dict[str, Any]]] = {"segment": segment_view}
 
 
 def _overall(colours: Sequence[str]) -> tuple[str, str]:

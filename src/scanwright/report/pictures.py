@@ -15,19 +15,24 @@ SMALL = 64
 """A picture with no side longer than this is kept to the pixel."""
 _STEPS = ((320, 86), (256, 82), (192, 78), (128, 74), (96, 66), (64, 60))
 """Longest side in pixels and JPEG quality, tried in turn."""
+CRISP = ((640, 88), (640, 78), (480, 78), (360, 76), *_STEPS[1:])
+"""The same for drawings with fine coloured lines, which are made at the size that they are shown in."""
 
 
-def embed(pictures: Sequence[NDArray[np.uint8] | None]) -> list[str]:
+def embed(
+    pictures: Sequence[NDArray[np.uint8] | None], steps: Sequence[tuple[int, int]] = _STEPS
+) -> list[str]:
     """Encode pictures so that together they fit a page.
 
     Args:
         pictures: ``(rows, columns)``, ``(rows, columns, 1)`` or ``(rows, columns, 3)`` uint8, or None.
+        steps: Longest side in pixels and JPEG quality, tried in turn.
 
     Returns:
         A ``data:`` URI for each, empty for None.
     """
     encoded: list[tuple[str, bytes]] = []
-    for side, quality in _STEPS:
+    for side, quality in steps:
         encoded = [("", b"") if p is None else encode(p, side=side, quality=quality) for p in pictures]
         if sum(len(data) for _, data in encoded) <= MAX_BYTES:
             break
@@ -59,5 +64,6 @@ def encode(picture: NDArray[np.uint8], *, side: int = 320, quality: int = 86) ->
         return "image/png", out.getvalue()
     if max(image.size) > side:
         image.thumbnail((side, side), Image.Resampling.LANCZOS)
-    image.save(out, "JPEG", quality=quality, optimize=True)
+    fine = {"subsampling": 0} if side > _STEPS[0][0] else {}
+    image.save(out, "JPEG", quality=quality, optimize=True, **fine)
     return "image/jpeg", out.getvalue()

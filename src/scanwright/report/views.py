@@ -22,6 +22,7 @@ WHO = {
     "uncalibrated": "Before calibration",
     "linear": "Linear baseline",
     "majority": "Majority floor",
+    "floor": "Floor",
 }
 _TILES = {"regress": ("mae", "r2", "spearman"), "ordinal": ("auroc", "accuracy", "quadratic_kappa", "ece")}
 _CLASS_COLUMNS = ("auroc", "average_precision", "recall", "specificity", "precision", "f1")
@@ -295,11 +296,12 @@ def flat_history(history: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [{**{k: v for k, v in row.items() if k != "values"}, **dict(row.get("values") or {})} for row in history]
 
 
-def learning_figures(history: Sequence[Mapping[str, Any]]) -> list[Figure]:
+def learning_figures(history: Sequence[Mapping[str, Any]], *, scores: str | None = None) -> list[Figure]:
     """Loss, score and learning rate over the steps of the longest-trained candidate.
 
     Args:
         history: See :class:`~scanwright.report.ReportContents`.
+        scores: What the scores mean, in a sentence; None for those of a classifier.
 
     Returns:
         Charts that have something to show.
@@ -320,12 +322,12 @@ def learning_figures(history: Sequence[Mapping[str, Any]]) -> list[Figure]:
     ]
     rates = [n for n in names if n in ("learning_rate", "lr")]
     losses = [n for n in names if "loss" in n]
-    scores = [n for n in names if n not in rates and n not in losses]
+    others = [n for n in names if n not in rates and n not in losses]
     x_label = "epoch" if "step" not in own[0] and "epoch" in own[0] else "step"
     of = f" of {winner}" if winner else ""
     figures = [
         _history_chart(own, losses, Axes(f"Loss{of}", x_label, "loss"), "Loss", "Falls while the network learns. A validation loss that rises again means learning by heart."),
-        _history_chart(own, scores, Axes(f"Validation scores{of}", x_label, "score"), "Scores on validation", "“Shifted” is the mean over mild changes of contrast, blur, noise and place: what counts in another hospital."),
+        _history_chart(own, others, Axes(f"Validation scores{of}", x_label, "score"), "Scores on validation", scores or "“Shifted” is the mean over mild changes of contrast, blur, noise and place: what counts in another hospital."),
         _history_chart(own, rates, Axes(f"Learning rate{of}", x_label, "learning rate"), "Schedule", "How big the steps are: a warm-up, then annealing to the end of the budget."),
     ]  # fmt: skip
     return [f for f in figures if f.svg]
@@ -375,7 +377,7 @@ def race_table(race: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def pretty(name: str) -> str:
     """A key as words: ``"val_auroc_shifted"`` becomes ``"validation AUROC shifted"``."""
-    words = {"val": "validation", "auroc": "AUROC", "ece": "ECE", "lr": "learning rate", "mb": "MB", "f1": "F1"}
+    words = {"val": "validation", "auroc": "AUROC", "ece": "ECE", "lr": "learning rate", "mb": "MB", "f1": "F1", "dice": "Dice"}
     return " ".join(words.get(w, w) for w in name.replace("_", " ").replace("/", " ").split())
 
 

@@ -3,68 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
-from scanwright.core import Evaluation, Interval
+from scanwright.core import Evaluation, Interval, Task
 from scanwright.report.contents import ReportContents
+from scanwright.report.phrases import (
+    PART_WORDS,
+    RESEARCH_USE,
+    Light,
+    bounds,
+    hundredths,
+    number,
+    of_hundred,
+    with_interval,
+)
+from scanwright.report.segment_words import segment_lights, segment_limits, segment_sentences
 
-Colour = Literal["red", "amber", "green"]
-PART_WORDS = {"test": "test", "external": "external", "val": "validation", "train": "training"}
-RESEARCH_USE = "Research use – not a medical device."
-
-
-class Light(NamedTuple):
-    """One line of the traffic light."""
-
-    colour: Colour
-    text: str
-
-
-def number(value: float, digits: int = 3) -> str:
-    """A figure as text; a dash where there is none."""
-    return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "−") if math.isfinite(value) else "–"
-
-
-def bounds(interval: Interval, digits: int = 3) -> str:
-    """The interval as text; empty where there is none."""
-    if not (math.isfinite(interval.low) and math.isfinite(interval.high)):
-        return ""
-    ends = [number(v, digits) for v in (interval.low, interval.high)]
-    return (" to " if any(e.startswith("−") for e in ends) else "–").join(ends)
-
-
-def of_hundred(interval: Interval) -> str:
-    """A share as "93 of 100 (90 to 95)"."""
-    if not math.isfinite(interval.value):
-        return "an unknown share"
-    return f"{hundredths(interval.value)} of 100{_ends(interval)}"
-
-
-def hundredths(share: float) -> str:
-    """A share of 100 as text; never "100" or "0" unless it is.
-
-    Example:
-        >>> hundredths(0.934), hundredths(0.998), hundredths(0.99999), hundredths(1.0)
-        ('93', '99.8', '99.9', '100')
-    """
-    percent = 100 * share
-    if percent in (0.0, 100.0) or 1.5 <= percent <= 98.5:
-        return f"{percent:.0f}"
-    return f"{min(max(percent, 0.1), 99.9):.1f}"
-
-
-def _ends(interval: Interval) -> str:
-    if not (math.isfinite(interval.low) and math.isfinite(interval.high)):
-        return ""
-    return f" ({hundredths(interval.low)} to {hundredths(interval.high)})"
-
-
-def with_interval(interval: Interval, digits: int = 3) -> str:
-    """A figure with its interval in words."""
-    inner = bounds(interval, digits)
-    return number(interval.value, digits) + (f" (95 % interval {inner})" if inner else "")
-
+_GRAVE = ("no better than guessing", "no better than the floor", "cannot be judged", "answering the mean")
 
 def verdict(contents: ReportContents) -> str:
     """The first paragraph, as one text.
@@ -83,6 +39,8 @@ def verdict_sentences(contents: ReportContents) -> list[str]:
     judged = contents.judged()
     if judged is None:
         return ["There are no labelled cases to judge the model by, so nothing can be said about how good it is."]
+    if judged.task == "segment":
+        return list(segment_sentences(contents, judged))
     say = {"binary": _binary, "multilabel": _multilabel, "regress": _regress}.get(judged.task, _multiclass)
     return [*say(judged), *_compared(contents, judged)]
 
@@ -192,20 +150,13 @@ def _lights(contents: ReportContents) -> Iterator[Light]:
         yield Light("red", "There is no labelled case to judge the model by.")
     else:
         for text in judged.warnings:
-            grave = "no better than guessing" in text or "cannot be judged" in text or "answering the mean" in text
-            yield Light("red" if grave else "amber", text)
-        if not judged.warnings:
-            yield Light(
-                "green",
-                f"{judged.n_cases:,} {PART_WORDS[judged.part]} cases: enough for narrow intervals, and better than the floor.",
-            )
+            yield Light("red" if any(words in text for words in _GRAVE) else "amber", text)
         if judged.part in ("val", "train"):
             yield Light(
                 "amber",
                 f"Judged on the {PART_WORDS[judged.part]} part, which took part in making the model: expect less elsewhere.",
             )
-        yield from _calibration(judged, contents.judged("uncalibrated", judged.part))
-        yield from _beaten(contents, judged)
+        yield from _OWN_LIGHTS.get(judged.task, _answer_lights)(contents, judged)
     open_ones = [f for f in contents.findings if not contents.repaired(f)]
     mended = [f for f in contents.findings if contents.repaired(f) and f.severity != "info"]
     stops = [f for f in open_ones if f.severity == "stop"]
@@ -223,6 +174,19 @@ def _lights(contents: ReportContents) -> Iterator[Light]:
     if contents.examination is not None:
         passed = contents.examination.get("passed")
         yield Light("green" if passed else "amber", str(contents.examination.get("sentence") or examined(passed)))
+
+
+def _answer_lights(contents: ReportContents, judged: Evaluation) -> Iterator[Light]:
+    if not judged.warnings:
+        yield Light(
+            "green",
+            f"{judged.n_cases:,} {PART_WORDS[judged.part]} cases: enough for narrow intervals, and better than the floor.",
+        )
+    yield from _calibration(judged, contents.judged("uncalibrated", judged.part))
+    yield from _beaten(contents, judged)
+
+
+_OWN_LIGHTS: Mapping[Task, Callable[[ReportContents, Evaluation], Iterator[Light]]] = {"segment": segment_lights}
 
 
 def _calibration(judged: Evaluation, before: Evaluation | None) -> Iterator[Light]:
@@ -318,7 +282,9 @@ def limits(contents: ReportContents) -> list[str]:
             )
     if cohort.modality:
         said.append(f"It has seen {cohort.modality} images only; anything else gets an answer that means nothing.")
-    if judged is not None and judged.task not in ("regress",):
+    if cohort.task == "segment":
+        said += segment_limits(contents, judged)
+    elif judged is not None and judged.task != "regress":
         said.append("It knows only the classes above: every image gets one of these answers, whatever it shows.")
     if not any(c.covariates for c in cohort.cases):
         said.append("Age, sex and scanner are not in the data, so nothing is known about how subgroups fare.")

@@ -260,7 +260,7 @@ def test_real_images_are_answered(address: str, file: str) -> None:
 def test_a_volume_given_to_a_model_of_pictures_is_a_clear_4xx(address: str) -> None:
     answer = send(address, KIT / "nifti_misc" / "ts_example_ct_sm.nii.gz")
     assert 400 <= answer.status_code < 500
-    assert set(answer.json()["error"]) == {"fact", "rule", "fix"}
+    assert set(answer.json()["error"]) == {"fact", "rule", "fix", "code"}
 
 
 def test_it_stops_when_asked_and_leaves_nothing(place: Path, tmp_path: Path) -> None:

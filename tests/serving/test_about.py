@@ -14,6 +14,7 @@ from starlette.testclient import TestClient
 
 from scanwright.core import InputError, ModelFileError
 from scanwright.serving import Limits, create_app
+from scanwright.serving.refusal import CODES
 
 PAGE = Path(__file__).parents[2] / "src" / "scanwright" / "serving" / "page"
 
@@ -119,7 +120,7 @@ def test_scripts_of_the_page_set_text_never_html() -> None:
 
 
 def test_both_languages_say_the_same_things() -> None:
-    text = (PAGE / "words.js").read_text(encoding="utf-8")
+    text = "".join((PAGE / name).read_text(encoding="utf-8") for name in ("english.js", "chinese.js"))
     books = re.findall(r"const (?:ENGLISH|CHINESE) = \{(.*?)\n\};", text, re.S)
     keys = [re.findall(r"(?:^|, )\s*(\w+): \"", book, re.M) for book in books]
     assert len(keys[0]) > 50
@@ -128,6 +129,10 @@ def test_both_languages_say_the_same_things() -> None:
         assert set(re.findall(r"\{\w+\}", one[1])) == set(re.findall(r"\{\w+\}", other[1])), one[0]
     used = set(re.findall(r'data-say="(\w+)"', (PAGE / "index.html").read_text(encoding="utf-8")))
     assert used <= set(keys[0])
+    scripts = "".join(path.read_text(encoding="utf-8") for path in PAGE.glob("*.js"))
+    assert set(re.findall(r'\bsay\("(\w+)"', scripts)) <= set(keys[0])
+    refusals = re.findall(r"const REFUSALS = \{(.*?)\n\};", text, re.S)[0]
+    assert set(re.findall(r"^  (\w+): ", refusals, re.M)) == set(CODES)
     from scanwright.evaluation.metrics import METRICS
 
     assert set(METRICS) <= set(keys[0])  # every figure of a report has a name on the page

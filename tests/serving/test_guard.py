@@ -157,7 +157,7 @@ def test_a_fault_in_a_route_is_a_500_with_a_number(client_of: Callable[..., Test
     finally:
         type(fake).version = "1.0.0"
     assert answer.status_code == 500
-    assert set(answer.json()["error"]) == {"fact", "rule", "fix"}
+    assert set(answer.json()["error"]) == {"fact", "rule", "fix", "code"}
     assert "ZeroDivision" not in answer.text
     assert "content-security-policy" in answer.headers
 
@@ -168,4 +168,4 @@ def test_a_fault_in_a_route_is_a_500_with_a_number(client_of: Callable[..., Test
 def test_wrong_addresses_answer_in_three_sentences(client: TestClient, method: str, path: str, status: int) -> None:
     answer = client.request(method, path)
     assert answer.status_code == status
-    assert set(answer.json()["error"]) == {"fact", "rule", "fix"}
+    assert set(answer.json()["error"]) == {"fact", "rule", "fix", "code"}

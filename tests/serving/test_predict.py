@@ -85,7 +85,7 @@ def test_a_bad_file_alone_is_a_clear_4xx(
     answer = post(client, (name, content))
     assert answer.status_code == status
     error = answer.json()["error"]
-    assert set(error) == {"fact", "rule", "fix"}
+    assert set(error) == {"fact", "rule", "fix", "code"}
     assert name in error["fact"]
     assert words in error["fact"]
 

@@ -7,15 +7,15 @@ over the same ``Service``; the guard, the store and the crew do not change for i
 from __future__ import annotations
 
 import asyncio
+import pathlib
 import shutil
 import threading
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, FastAPI, Query, Request
+from fastapi import APIRouter, FastAPI, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
 from starlette.exceptions import HTTPException
@@ -30,6 +30,7 @@ from scanwright.serving.reader import ReaderProcess
 from scanwright.serving.refusal import Refusal
 from scanwright.serving.results import Results
 from scanwright.serving.shelf import Loader, Model, Shelf, Slot
+from scanwright.serving.slices import slice_png
 from scanwright.serving.upload import receive_files
 
 _SAYS = {
@@ -69,7 +70,7 @@ def create_app(
     models: Mapping[str, Model | Loader],
     *,
     limits: Limits | None = None,
-    work: Path | None = None,
+    work: pathlib.Path | None = None,
     hosts: Iterable[str] = LOOPBACK,
     read: Read | None = None,
 ) -> FastAPI:
@@ -167,6 +168,7 @@ async def predict(
     request: Request,
     model: Annotated[str | None, Query(description="name of the model; the first one by default")] = None,
     heatmap: Annotated[bool, Query(description="whether heat maps are wanted")] = True,
+    slices: Annotated[bool, Query(description="whether the slices of volumes are kept, to be leafed through")] = False,
 ) -> dict[str, Any]:
     """Answer one or several images.
 
@@ -181,22 +183,22 @@ async def predict(
         try:
             uploads = await receive_files(request, folder, service.limits)
             return await service.crew.run(
-                lambda stop: service.desk.answer(uploads, folder, slot, heatmap=heatmap, stop=stop),
+                lambda stop: service.desk.answer(uploads, folder, slot, heatmap=heatmap, stop=stop, slices=slices),
                 request.is_disconnected,
             )
         finally:
             await asyncio.to_thread(shutil.rmtree, folder, True)
 
 
+def _expired() -> Refusal:
+    fact = "There is no such picture, or it has expired."
+    return Refusal(404, fact, "Links live for about an hour.", "Send the image again.")
+
+
 def _kept(request: Request, key: str) -> Response:
     path = _service(request).results.find(key)
     if path is None:
-        raise Refusal(
-            404,
-            "There is no such picture, or it has expired.",
-            "Links live for about an hour.",
-            "Send the image again.",
-        )
+        raise _expired()
     if path.suffix == ".nii":
         return FileResponse(path, media_type="application/octet-stream", filename="heatmap.nii")
     return FileResponse(path, media_type="image/png")
@@ -204,6 +206,12 @@ def _kept(request: Request, key: str) -> Response:
 
 _PNG: dict[int | str, dict[str, Any]] = {
     200: {"content": {"image/png": {}}, "description": "The picture"},
+    **_errors(404),
+}
+
+
+_NIFTI: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"application/gzip": {}}, "description": "The label map"},
     **_errors(404),
 }
 
@@ -218,6 +226,33 @@ async def picture(request: Request, key: str) -> Response:
 async def heat_map(request: Request, key: str) -> Response:
     """Where the model looked, as PNG or NIfTI."""
     return _kept(request, key)
+
+
+@_answers.get("/v1/results/{key}/slices/{k}.png", response_class=Response, responses=_PNG)
+async def one_slice(
+    request: Request,
+    key: str,
+    k: Annotated[int, Path(description="number of the slice, from 0")],
+    overlay: Annotated[bool, Query(description="whether heat map or structures are drawn over it")] = False,
+) -> Response:
+    """One slice of a volume that was answered with ``slices=true``, drawn when it is asked for."""
+    path = _service(request).results.find(f"{key}.slices")
+    try:
+        png = None if path is None else await asyncio.to_thread(slice_png, path, k, overlay=overlay)
+    except FileNotFoundError:  # it expired in this moment
+        png = None
+    if png is None:
+        raise _expired()
+    return Response(png, media_type="image/png")
+
+
+@_answers.get("/v1/results/{key}/segmentation.nii.gz", response_class=FileResponse, responses=_NIFTI)
+async def segmentation(request: Request, key: str) -> Response:
+    """The label map of an answer, as NIfTI on the grid of its source."""
+    path = _service(request).results.find(f"{key}.nii.gz")
+    if path is None:
+        raise _expired()
+    return FileResponse(path, media_type="application/gzip", filename="segmentation.nii.gz")
 
 
 def _summary(slot: Slot) -> dict[str, Any]:

@@ -50,6 +50,7 @@ def unpack(upload: Upload, folder: Path, limits: Limits, *, room: int) -> list[U
                     f"{upload.name} holds {len(members)} files.",
                     f"One request may hold {limits.max_files}.",
                     "Send fewer at a time.",
+                    code="too_many",
                 )
             check_unpacked(upload.path.stat().st_size, sum(m.file_size for m in members), upload.name, limits)
             wanted = [m for m in members if _is_wanted(m, upload.name)]
@@ -94,4 +95,5 @@ def _hostile(archive: str, what: str) -> Refusal:
         f"{archive} holds {what}.",
         "Archives hold plain files under plain names.",
         "Pack it anew with an ordinary tool.",
+        code="damaged",
     )

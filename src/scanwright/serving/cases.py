@@ -86,7 +86,11 @@ def sort_files(uploads: list[Upload], folder: Path, limits: Limits, *, volumes: 
             members = unpack(upload, folder, limits, room=limits.max_files - len(uploads)) if zipped else [upload]
             if not members:
                 raise Refusal(
-                    422, f"{upload.name} holds no file.", "An archive must hold an image.", "Pack the images."
+                    422,
+                    f"{upload.name} holds no file.",
+                    "An archive must hold an image.",
+                    "Pack the images.",
+                    code="no_image",
                 )
         except Refusal as refusal:
             done.refused.append((upload.name, refusal))
@@ -101,6 +105,7 @@ def sort_files(uploads: list[Upload], folder: Path, limits: Limits, *, volumes: 
             f"The request holds {len(done.pieces)} cases.",
             f"One request may hold {limits.max_cases}.",
             "Send fewer at a time, or use `scanwright predict` on the folder.",
+            code="too_many",
         )
     return done
 

@@ -7,15 +7,21 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from scanwright.core import Prediction, Volume, png_bytes
+import numpy as np
+
+from scanwright.core import Grid, LabelMap, Prediction, Volume, png_bytes
 from scanwright.serving.cases import Piece, sort_files
 from scanwright.serving.limits import Limits
+from scanwright.serving.pages import plain
+from scanwright.serving.paint import structure_colours
 from scanwright.serving.refusal import Refusal, refusal_of
 from scanwright.serving.results import Results
 from scanwright.serving.shelf import Slot
+from scanwright.serving.slices import Stack, write_slices
 from scanwright.serving.upload import Upload
 
 log = logging.getLogger(__name__)
@@ -39,7 +45,14 @@ class Desk:
         self.results, self.limits, self._read = results, limits, read
 
     def answer(
-        self, uploads: list[Upload], folder: Path, slot: Slot, *, heatmap: bool, stop: threading.Event
+        self,
+        uploads: list[Upload],
+        folder: Path,
+        slot: Slot,
+        *,
+        heatmap: bool,
+        stop: threading.Event,
+        slices: bool = False,
     ) -> dict[str, Any]:
         """Answer every case of a request.
 
@@ -49,6 +62,7 @@ class Desk:
             slot: Model to ask.
             heatmap: Whether heat maps are wanted.
             stop: Set when nobody waits for the answer any more.
+            slices: Whether the slices of volumes are kept, to be leafed through.
 
         Returns:
             The body of the answer; see ``schemas.Answer``.
@@ -65,32 +79,56 @@ class Desk:
             try:
                 if stop.is_set() or time.monotonic() - began > self.limits.request_s:
                     raise _out_of_time(piece.name, self.limits.request_s)
-                results.append(self._case(piece, slot, heatmap))
+                results.append(self._case(piece, slot, heatmap, slices))
             except Exception as error:  # noqa: BLE001 - one bad case must not cost the others their answer
                 refused.append((piece.name, _translated(piece, refusal_of(error, about=piece.name))))
         log.info("%s: %d answered, %d refused, %.2f s", slot.name, len(results), len(refused), time.monotonic() - began)
         if not results:
             raise _none_answered(refused)
-        failures = [{"case": name, "reason": str(refusal)} for name, refusal in refused]
-        return {"model": slot.identity(), "results": results, "failures": failures}
+        return {"model": slot.identity(), "results": results, "failures": _failures(refused)}
 
-    def _case(self, piece: Piece, slot: Slot, heatmap: bool) -> dict[str, Any]:
+    def _case(self, piece: Piece, slot: Slot, heatmap: bool, slices: bool) -> dict[str, Any]:
         began = time.monotonic()
-        prediction = slot.predict(self._read(piece.path), case=piece.name, heatmap=heatmap)
+        volume = self._read(piece.path)
+        prediction = slot.predict(volume, case=piece.name, heatmap=heatmap)
         numbers = [*prediction.probabilities, *prediction.logits, prediction.value or 0.0]
         if not all(math.isfinite(n) for n in numbers):
             fact = f"The model gave no finite number for {piece.name}."
-            raise Refusal(422, fact, "An answer is a number.", "Look at the image: it may be blank or damaged.")
-        said = prediction.to_dict()
+            fix = "Look at the image: it may be blank or damaged."
+            raise Refusal(422, fact, "An answer is a number.", fix, code="no_number")
+        said = plain(prediction.to_dict())
         del said["model"]
-        picture = None if prediction.picture is None else self._keep_png(prediction.picture, "pictures")
         return {
+            "amounts": None,
+            "lesions": None,
             **said,
             "case": piece.name,
             "heatmap": self._keep_heatmap(prediction, piece) if heatmap else None,
-            "picture": picture,
+            "picture": None if prediction.picture is None else self._keep_png(prediction.picture, "pictures"),
+            **self._keep_more(volume, prediction, slices),
             "seconds": round(time.monotonic() - began, 4),
         }
+
+    def _keep_more(self, volume: Volume, prediction: Prediction, slices: bool) -> dict[str, Any]:
+        """Label map and slices, under one key."""
+        key = self.results.new_key()
+        said: dict[str, Any] = {"segmentation": None, "slices": None}
+        label_map = prediction.label_map
+        if label_map is not None:
+            self.results.keep(".nii.gz", lambda path: write_labels(path, label_map), key=key)
+            said["segmentation"] = {
+                "url": f"/v1/results/{key}/segmentation.nii.gz",
+                "unit": _unit(label_map.grid),
+                "structures": structures(prediction),
+            }
+        if slices and (label_map is not None or not volume.grid.is_picture):
+            stack: list[Stack] = []
+            most = self.results.keep_bytes // 4
+            self.results.keep(
+                ".slices", lambda path: stack.append(write_slices(path, volume, prediction, most_bytes=most)), key=key
+            )
+            said["slices"] = {"url": f"/v1/results/{key}/slices/", **asdict(stack[0])}
+        return said
 
     def _keep_png(self, picture: Any, place: str) -> str:
         data = png_bytes(picture)
@@ -118,6 +156,41 @@ def write_heatmap(path: Path, prediction: Prediction) -> None:
         write_nifti(path, prediction.heatmap, prediction.grid)
 
 
+def write_labels(path: Path, label_map: LabelMap) -> None:
+    """Write a label map as NIfTI, in as few bytes a voxel as its structures need.
+
+    Args:
+        path: File to write, ``.nii.gz``.
+        label_map: Structures on the grid of the source.
+    """
+    from scanwright.io import write_nifti
+
+    array = label_map.array
+    small = np.uint8 if array.max(initial=0) < 256 else np.uint16
+    write_nifti(path, array.astype(small), label_map.grid)
+
+
+def structures(prediction: Prediction) -> list[dict[str, Any]]:
+    """Number, name and colour of every structure that a label map may hold.
+
+    Args:
+        prediction: Of the task ``segment``.
+
+    Returns:
+        ``value`` in the label map, ``name``, and ``colour`` as ``#rrggbb``.
+    """
+    colours = structure_colours(len(prediction.classes))
+    return [
+        {"value": n, "name": name, "colour": "#{:02x}{:02x}{:02x}".format(*colour)}
+        for n, (name, colour) in enumerate(zip(prediction.classes, colours), start=1)
+    ]
+
+
+def _unit(grid: Grid) -> str:
+    """Unit of amounts, as :class:`Prediction` counts them."""
+    return "pixels" if not grid.spacing_known else "mm2" if grid.is_picture else "mL"
+
+
 def _write(path: Path, data: bytes) -> None:
     path.write_bytes(data)
 
@@ -125,12 +198,17 @@ def _write(path: Path, data: bytes) -> None:
 def _translated(piece: Piece, refusal: Refusal) -> Refusal:
     """The refusal with the sender's names for our paths."""
     parts = (piece.in_words_of_the_sender(text) for text in (refusal.fact, refusal.rule, refusal.fix))
-    return Refusal(refusal.status, *parts, retry_s=refusal.retry_s)
+    return Refusal(refusal.status, *parts, retry_s=refusal.retry_s, code=refusal.code)
 
 
 def _out_of_time(name: str, limit_s: float) -> Refusal:
     return Refusal(
-        503, f"There was no time left for {name}.", f"A request may take {limit_s:g} s.", "Send fewer cases.", retry_s=5
+        503,
+        f"There was no time left for {name}.",
+        f"A request may take {limit_s:g} s.",
+        "Send fewer cases.",
+        retry_s=5,
+        code="no_time",
     )
 
 
@@ -141,6 +219,10 @@ def _none_answered(refused: list[tuple[str, Refusal]]) -> Refusal:
     statuses = {refusal.status for _, refusal in refused}
     first = refused[0][1]
     status = first.status if len(statuses) == 1 else 422
-    out = Refusal(status, first.fact, first.rule, first.fix, retry_s=first.retry_s)
-    out.failures = [{"case": name, "reason": str(refusal)} for name, refusal in refused]
+    out = Refusal(status, first.fact, first.rule, first.fix, retry_s=first.retry_s, code=first.code)
+    out.failures = _failures(refused)
     return out
+
+
+def _failures(refused: list[tuple[str, Refusal]]) -> list[dict[str, str]]:
+    return [{"case": name, "reason": str(refusal), "code": refusal.code} for name, refusal in refused]

@@ -57,7 +57,7 @@ def recognise(path: Path, name: str) -> Kind:
     with path.open("rb") as file:
         head = file.read(_HEAD)
     if not head:
-        raise Refusal(422, f"{name} is empty.", "An image has content.", "Export it again.")
+        raise Refusal(422, f"{name} is empty.", "An image has content.", "Export it again.", code="empty")
     for kind in KINDS.values():
         if kind.fits(head):
             return kind
@@ -143,6 +143,7 @@ def check_unpacked(packed: int, unpacked: int, name: str, limits: Limits) -> Non
             f"{name} unpacks to more than {unpacked / 1e6:.0f} MB.",
             f"At most {limits.max_unpacked_mb:g} MB, and {limits.max_ratio:g} times its own size, are unpacked.",
             "Send it in smaller pieces.",
+            code="unpacks",
         )
 
 
@@ -156,6 +157,7 @@ def _measure_dicom(path: Path, name: str, limits: Limits) -> None:
             f"{name} is a DICOM object without an image.",
             "An image has rows and columns.",
             "Send the image that it refers to.",
+            code="no_image",
         )
     frames, samples = _whole(header, "NumberOfFrames") or 1, _whole(header, "SamplesPerPixel") or 1
     if frames == 1:
@@ -274,6 +276,7 @@ def _measure_text_header(path: Path, name: str, limits: Limits) -> None:
             f"{name} keeps its voxels in another file.",
             "Header and voxels must be one file.",
             "Save it as .nrrd or .mha.",
+            code="detached",
         )
     try:
         shape = tuple(int(n) for n in (fields.get(b"sizes") or fields.get(b"dimsize", b"")).split())
@@ -307,6 +310,7 @@ def damaged(name: str) -> Refusal:
         f"{name} is damaged or cut short.",
         "A file must arrive as it was written.",
         "Export it again, then send it.",
+        code="damaged",
     )
 
 

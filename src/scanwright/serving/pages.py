@@ -22,8 +22,13 @@ FILES = {
     "page.css": "text/css",
     "page.js": "text/javascript",
     "words.js": "text/javascript",
+    "english.js": "text/javascript",
+    "chinese.js": "text/javascript",
     "upload.js": "text/javascript",
     "result.js": "text/javascript",
+    "viewer.js": "text/javascript",
+    "lesions.js": "text/javascript",
+    "make.js": "text/javascript",
     "text.css": "text/css",
     "icon.svg": "image/svg+xml",
 }

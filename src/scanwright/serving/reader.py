@@ -25,6 +25,8 @@ from scanwright.core import errors as core_errors
 from scanwright.serving.limits import Limits
 from scanwright.serving.refusal import Refusal, note_fault
 
+log = logging.getLogger(__name__)
+
 _LENGTH = struct.Struct("<Q")
 _START_S = 120.0
 _FACTS = ("unit", "modality", "channel", "window")
@@ -67,13 +69,19 @@ class ReaderProcess:
             f"The image could not be decoded: {said}.",
             f"An image must decode within {self.limits.read_s:g} s and {self.limits.read_mb:g} MB.",
             "Export it again, uncompressed.",
+            code="decoder",
         )
 
     def warm(self) -> None:
         """Start the child, so that the first request does not wait for it."""
         with self._lock:
-            if not self._closed:
+            if self._closed:
+                return
+            try:
                 self._start()
+            except (OSError, EOFError, TimeoutError):
+                if not self._closed:  # otherwise it was closed in this moment
+                    log.warning("the reader did not start; the first case tries again")
 
     def close(self) -> None:
         """End the child."""

@@ -12,6 +12,17 @@ from scanwright.core.errors import ResourceError, ScanwrightError
 
 log = logging.getLogger(__name__)
 
+CODES = (
+    "request", "foreign", "not_found", "stalled", "too_large", "too_many", "kind", "host", "image", "empty", "damaged",
+    "no_image", "unpacks", "detached", "decoder", "memory", "no_number", "fault", "busy", "no_time", "model", "no_room",
+)  # fmt: skip
+"""What a refusal is about, in one word that does not change; the page says each in its own language."""
+
+_CODE_OF = {
+    403: "foreign", 404: "not_found", 408: "stalled", 413: "too_large", 415: "kind", 421: "host", 422: "image",
+    500: "fault", 503: "busy", 507: "no_room",
+}  # fmt: skip
+
 
 class Refusal(ScanwrightError):
     """A request, or one case of it, that is turned down.
@@ -22,16 +33,21 @@ class Refusal(ScanwrightError):
         rule: What is needed.
         fix: What to do.
         retry_s: Seconds after which trying again makes sense; sent as ``Retry-After``.
+        code: A key of :data:`CODES`, for those who say it in another language; that of the status if empty.
     """
 
-    def __init__(self, status: int, fact: str, rule: str = "", fix: str = "", *, retry_s: int | None = None) -> None:
+    def __init__(
+        self, status: int, fact: str, rule: str = "", fix: str = "", *, retry_s: int | None = None, code: str = ""
+    ) -> None:
         super().__init__(fact, rule, fix)
         self.status, self.retry_s = status, retry_s
+        self.code = code or _CODE_OF.get(status, "request")
         self.failures: list[dict[str, str]] = []
 
     def to_dict(self) -> dict[str, Any]:
         """The body that is sent."""
-        body: dict[str, Any] = {"error": {"fact": self.fact, "rule": self.rule, "fix": self.fix}}
+        sentences = {"fact": self.fact, "rule": self.rule, "fix": self.fix, "code": self.code}
+        body: dict[str, Any] = {"error": sentences}
         return {**body, "failures": self.failures} if self.failures else body
 
     @property
@@ -53,9 +69,8 @@ def refusal_of(error: BaseException, *, about: str) -> Refusal:
     if isinstance(error, Refusal):
         return error
     if isinstance(error, MemoryError):
-        return Refusal(
-            413, f"{about} needs more memory than the service has.", "A case must fit in memory.", "Crop it."
-        )
+        fact = f"{about} needs more memory than the service has."
+        return Refusal(413, fact, "A case must fit in memory.", "Crop it.", code="memory")
     if isinstance(error, ScanwrightError):
         return Refusal(507 if isinstance(error, ResourceError) else 422, error.fact, error.rule, error.fix)
     number = note_fault(error)

@@ -10,7 +10,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from scanwright.core.errors import ResourceError
 
@@ -56,17 +56,23 @@ class Results:
         """An empty folder for one request; the caller removes it."""
         return Path(tempfile.mkdtemp(prefix="request-", dir=self.folder))
 
-    def keep(self, suffix: str, write: Callable[[Path], None]) -> str:
+    @staticmethod
+    def new_key() -> str:
+        """32 random characters."""
+        return secrets.token_urlsafe(24)
+
+    def keep(self, suffix: str, write: Callable[[Path], Any], *, key: str = "") -> str:
         """Keep a file.
 
         Args:
             suffix: Such as ``".png"``.
             write: Writes it to the path that it is given.
+            key: Of :meth:`new_key`, for files that belong together; a new one if empty.
 
         Returns:
             Its key: 32 random characters and the suffix.
         """
-        key = secrets.token_urlsafe(24) + suffix
+        key = (key or self.new_key()) + suffix
         path = self.folder / key
         write(path)
         size = path.stat().st_size

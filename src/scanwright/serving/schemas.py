@@ -28,6 +28,54 @@ class HeatMap(_Said):
     )
 
 
+class Structure(_Said):
+    """What a value of a label map means."""
+
+    value: int
+    name: str
+    colour: str = Field(description="#rrggbb, as the page draws it")
+
+
+class SegmentationLinks(_Said):
+    """The label map; the link lives for about an hour."""
+
+    url: str = Field(description="NIfTI on the grid of the image; 0 is background")
+    unit: str = Field(description="of amounts: mL, mm2 or pixels")
+    structures: list[Structure]
+
+
+class SliceLinks(_Said):
+    """Slices to leaf through; the links live for about an hour."""
+
+    url: str = Field(description="add {k}.png, and ?overlay=1 for the slice with heat map or structures over it")
+    count: int
+    start: int = Field(description="slice to show first, from 0")
+    aspect: float = Field(description="width over height of a slice in the body")
+    layer: str = Field(description="heat, labels, or empty")
+
+
+class Lesion(_Said):
+    """One connected piece of a structure."""
+
+    number: int
+    structure: str
+    n_voxels: int
+    volume_ml: float | None = None
+    area_mm2: float | None = None
+    longest_mm: float | None = Field(None, description="longest diameter in a slice; pixels where spacing is unknown")
+    perpendicular_mm: float | None = None
+    mean: float | None = None
+    low: float | None = None
+    high: float | None = None
+    unit: str = Field(description="of mean, low and high")
+    centroid: list[float | None]
+    centroid_mm: list[float | None] | None = Field(None, description="x, y, z, RAS+")
+    side: str
+    probability: float | None = None
+    slice: int = Field(description="slice to look at, from 0")
+    box: list[list[int]] = Field(description="first and last index along each axis")
+
+
 class Result(_Said):
     """The answer for one case."""
 
@@ -41,6 +89,10 @@ class Result(_Said):
     heatmap_class: str | None = Field(None, description="class that the heat map speaks for")
     heatmap_faithful: bool | None = Field(None, description="whether this model's heat maps passed their examination")
     picture: str | None = Field(None, description="PNG of what was looked at")
+    amounts: dict[str, float | None] | None = Field(None, description="structure to its amount, for segmentation")
+    lesions: list[Lesion] | None = Field(None, description="connected pieces, largest first, for segmentation")
+    segmentation: SegmentationLinks | None = None
+    slices: SliceLinks | None = Field(None, description="for volumes and segmentation, where they were asked for")
     warnings: list[str] = []
     seconds: float
 
@@ -50,6 +102,7 @@ class FailedCase(_Said):
 
     case: str
     reason: str
+    code: str = Field(description="as in errors")
 
 
 class Answer(_Said):
@@ -66,6 +119,7 @@ class Sentences(_Said):
     fact: str
     rule: str
     fix: str
+    code: str = Field(description="what it is about, in one word that does not change")
 
 
 class ErrorBody(_Said):

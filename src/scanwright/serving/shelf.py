@@ -91,12 +91,12 @@ class Slot:
                     self.fault = self._unusable(error)
                     raise self.fault from None
             if self._model is None:
-                raise Refusal(503, f"The model {self.name} is not loaded.", "", "", retry_s=5)
+                raise Refusal(503, f"The model {self.name} is not loaded.", "", "", retry_s=5, code="model")
             return self._model
 
     def _unusable(self, error: Exception) -> Refusal:
         if isinstance(error, ScanwrightError):
-            return Refusal(503, error.fact, error.rule, error.fix, retry_s=60)
+            return Refusal(503, error.fact, error.rule, error.fix, retry_s=60, code="model")
         number = note_fault(error)
         return Refusal(
             503,
@@ -104,6 +104,7 @@ class Slot:
             f"The log has it under {number}.",
             "Pack it again.",
             retry_s=60,
+            code="model",
         )
 
     def predict(self, volume: Volume, *, case: str, heatmap: bool) -> Prediction:

@@ -172,7 +172,11 @@ def _broken(why: str) -> Refusal:
 
 def _too_many(most: int) -> Refusal:
     return Refusal(
-        413, f"The request holds more than {most} files.", f"One request may hold {most}.", "Send fewer at a time."
+        413,
+        f"The request holds more than {most} files.",
+        f"One request may hold {most}.",
+        "Send fewer at a time.",
+        code="too_many",
     )
 
 

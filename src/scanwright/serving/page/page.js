@@ -1,8 +1,9 @@
 // The page: what is dropped goes to the service, what it says is shown.
 
-import { card, failures, make, reasons } from "/page/result.js";
+import { make } from "/page/make.js";
+import { card, failures, original, reasons } from "/page/result.js";
 import { chosen, dropped, obstacle, send } from "/page/upload.js";
-import { current, known, say, switchLanguage, translate } from "/page/words.js";
+import { current, known, say, says, switchLanguage, translate } from "/page/words.js";
 
 const at = (id) => document.getElementById(id);
 const details = new Map();
@@ -23,12 +24,19 @@ function progress(words, fraction) {
   else at("bar").value = fraction;
 }
 
+let complaint = null;
+
 function complain(error) {
+  complaint = error;
   const box = at("error");
   box.replaceChildren();
   box.hidden = !error;
   if (!error) return;
-  if (error.text) box.append(make("p", {}, error.text));
+  if (error.say) return box.append(make("p", {}, say(error.say, error.values) + (error.status ? ` (${error.status})` : "")));
+  const told = says(error.code);
+  const words = error.text ?? `${error.fact} ${error.rule} ${error.fix}`;
+  if (told) box.append(make("p", {}, make("b", {}, told)), make("p", {}, original(words)));
+  else if (error.text) box.append(make("p", {}, error.text));
   else box.append(make("p", {}, make("b", {}, error.fact)), make("p", {}, `${error.rule} ${error.fix}`));
   if (error.failures?.length > 1) box.append(reasons(error.failures));
 }
@@ -37,12 +45,12 @@ async function ask(files) {
   if (running) return;
   complain(null);
   const wrong = obstacle(files, limits);
-  if (wrong) return complain({ text: wrong });
+  if (wrong) return complain(wrong);
   const model = at("model").value;
   const onProgress = (f) =>
     f < 1 ? progress(say("sending", { n: files.length, percent: Math.round(100 * f) }), f) : progress(say("thinking", { n: files.length }), null);
   onProgress(0);
-  running = send(files, { ...(model && { model }), heatmap: at("want-heatmap").checked }, onProgress);
+  running = send(files, { ...(model && { model }), heatmap: at("want-heatmap").checked, slices: true }, onProgress);
   document.body.classList.add("busy");
   try {
     const answer = await running.done;
@@ -51,7 +59,7 @@ async function ask(files) {
     draw();
     at("results").firstElementChild?.scrollIntoView({ behavior: "smooth", block: "nearest" });
   } catch (error) {
-    complain(error.text || error.fact ? error : { text: say("offline") });
+    complain(error.text || error.fact || error.say ? error : { say: "offline" });
   } finally {
     running = null;
     document.body.classList.remove("busy");
@@ -111,16 +119,17 @@ async function begin() {
     at("model").replaceChildren(...said.models.map((m) => make("option", { value: m.name }, m.name)));
     at("model-choice").hidden = said.models.length < 2;
     const broken = said.models.find((m) => m.fault);
-    if (broken) complain({ text: broken.fault });
+    if (broken) complain({ text: broken.fault, code: "model" });
     await describe();
   } catch {
-    complain({ text: say("offline") });
+    complain({ say: "offline" });
   }
 }
 
 at("language").addEventListener("click", () => {
   switchLanguage();
   dress();
+  complain(complaint);
   draw();
   describe();
 });

@@ -1,27 +1,19 @@
 // One answer as a card: picture with heat map, the answer in words, bars, warnings, links.
 
-import { percent, say } from "/page/words.js";
+import { amounts, lesions } from "/page/lesions.js";
+import { make } from "/page/make.js";
+import { viewer } from "/page/viewer.js";
+import { foreign, percent, say, says } from "/page/words.js";
 
 let serial = 0;
 
-// A new element with properties, classes and children; text is only ever set as text.
-export function make(tag, properties = {}, ...children) {
-  const node = document.createElement(tag);
-  for (const [name, value] of Object.entries(properties)) {
-    if (name === "class") node.className = value;
-    else if (name in node && name !== "list" && name !== "form") node[name] = value;
-    else node.setAttribute(name, value);
-  }
-  node.append(...children.filter((c) => c !== null && c !== undefined));
-  return node;
-}
-
 export function card(result, model, about) {
   const title = `case-${++serial}`;
+  const { node, show } = viewer(result);
   return make(
     "article",
     { class: "case", "aria-labelledby": title },
-    figure(result),
+    node,
     make(
       "div",
       { class: "words" },
@@ -29,6 +21,8 @@ export function card(result, model, about) {
       make("p", { class: "label" }, make("span", { class: "hint" }, say("answer")), make("strong", {}, headline(result, about))),
       make("p", { class: "sentence" }, sentence(result, about)),
       bars(result, about),
+      amounts(result),
+      lesions(result, show),
       warnings(result),
       links(result, model),
     ),
@@ -37,15 +31,19 @@ export function card(result, model, about) {
 
 function headline(result, about) {
   if (result.task === "multilabel" && !result.label) return say("none");
+  if (result.task === "segment") return found(result).join(" · ") || say("nothingFound");
   if (result.task === "regress") return about?.classes?.[0] ? `${about.classes[0]}: ${result.label}` : result.label;
   return result.label;
 }
+
+const found = (result) => Object.entries(result.amounts ?? {}).filter(([, v]) => v > 0).map(([name]) => name);
 
 const cuts = (about) => about?.trust?.thresholds ?? [];
 
 function sentence(result, about) {
   const p = result.probabilities;
   const names = Object.keys(p);
+  if (result.task === "segment") return "";
   if (result.task === "regress") return say("number", { name: about?.classes?.[0] ?? "" });
   if (result.task === "multilabel") return cuts(about).length ? say("each") : "";
   const own = percent(p[result.label] ?? 0);
@@ -85,53 +83,18 @@ function bar(name, p, mark, isAnswer) {
   return make("li", { class: isAnswer ? "is-answer" : "" }, make("span", { class: "name" }, name), track, make("span", { class: "p" }, percent(p)));
 }
 
-function figure(result) {
-  if (!result.picture) return make("div", { class: "figure" });
-  const stack = make("div", { class: "stack" }, make("img", { src: result.picture, alt: say("picture", { name: result.case }) }));
-  const node = make("figure", { class: "figure" }, stack);
-  if (!result.heatmap) {
-    node.append(make("figcaption", { class: "hint" }, say("noHeat")));
-    return node;
-  }
-  const heat = make("img", { class: "heat", src: result.heatmap.url, alt: say("heatPicture") });
-  stack.append(heat);
-  node.append(controls(result, heat));
-  return node;
-}
-
-function controls(result, heat) {
-  const shown = result.heatmap_faithful !== false;
-  const toggle = make("input", { type: "checkbox", checked: shown });
-  const slider = make("input", { type: "range", min: 0, max: 100, value: 100, "aria-label": say("opacity") });
-  const apply = () => {
-    heat.style.opacity = toggle.checked ? slider.value / 100 : 0;
-    heat.ariaHidden = String(!toggle.checked);
-    slider.disabled = !toggle.checked;
-  };
-  toggle.addEventListener("change", apply);
-  slider.addEventListener("input", apply);
-  apply();
-  const words = result.heatmap_faithful === true ? "faithful" : result.heatmap_faithful === false ? "unfaithful" : "unexamined";
-  return make(
-    "figcaption",
-    {},
-    make("label", { class: "toggle" }, toggle, make("span", {}, result.heatmap_class ? say("heatFor", { name: result.heatmap_class }) : say("heat"))),
-    make("label", { class: "opacity" }, make("span", {}, say("opacity")), slider),
-    make("p", { class: words === "unfaithful" ? "hint bad" : "hint" }, say(words)),
-  );
-}
-
 function warnings(result) {
   const own = (result.warnings ?? []).filter((w) => !w.startsWith("Research use")); // said in the reader's language below
   const note = make("p", { class: "hint" }, say("research"));
   if (!own.length) return note;
-  return make("div", {}, make("div", { class: "warnings" }, make("h3", {}, say("notice")), make("ul", {}, ...own.map((w) => make("li", {}, w)))), note);
+  return make("div", {}, make("div", { class: "warnings" }, make("h3", {}, say("notice")), foreign("noticeForeign"), make("ul", { lang: "en" }, ...own.map((w) => make("li", {}, w)))), note);
 }
 
 function links(result, model) {
   const json = URL.createObjectURL(new Blob([JSON.stringify({ model, ...result }, null, 2)], { type: "application/json" }));
   const row = make("p", { class: "links" }, make("a", { href: json, download: `${stem(result.case)}.json` }, say("json")));
   if (result.heatmap?.nifti) row.append(make("a", { href: result.heatmap.nifti, download: `${stem(result.case)}-heatmap.nii` }, say("nifti")));
+  if (result.segmentation) row.append(make("a", { href: result.segmentation.url, download: `${stem(result.case)}-segmentation.nii.gz` }, say("labelMap")));
   row.append(make("span", { class: "hint" }, say("took", { s: result.seconds.toFixed(2), model: model.name, version: model.version })));
   return row;
 }
@@ -148,7 +111,21 @@ export function failures(list) {
   );
 }
 
-// Each case that failed, with its reason; a reason that begins with the name does not repeat it.
+// Each case that failed: in the reader's language by its code, and in the service's own words, without the name again.
 export function reasons(list) {
-  return make("ul", {}, ...list.map((f) => make("li", {}, make("b", {}, f.case), f.reason.startsWith(f.case) ? f.reason.slice(f.case.length) : ` – ${f.reason}`)));
+  return make(
+    "ul",
+    {},
+    ...list.map((f) => {
+      const own = f.reason.startsWith(f.case) ? f.reason.slice(f.case.length).trim() : f.reason;
+      const told = says(f.code);
+      const words = told ? make("span", {}, told, original(own)) : make("span", {}, own);
+      return make("li", {}, make("b", {}, f.case), f.reason.startsWith(f.case) && !told ? " " : " – ", words);
+    }),
+  );
+}
+
+// The service's own words, where the reader was told in another language.
+export function original(text) {
+  return make("span", { class: "original", lang: "en" }, `${say("original")}${text}`);
 }

@@ -1,7 +1,5 @@
 // Files in, answer out: what was dropped or chosen, and how it is sent.
 
-import { say } from "/page/words.js";
-
 // Every file of a drop, folders included, each with its path in the folder as name.
 export async function dropped(transfer) {
   const entries = [...transfer.items].filter((i) => i.kind === "file").map((i) => i.webkitGetAsEntry?.() ?? i.getAsFile());
@@ -32,13 +30,13 @@ export function chosen(input) {
   return [...input.files].filter((f) => !f.name.startsWith(".")).map((file) => ({ file, name: file.webkitRelativePath || file.name }));
 }
 
-// Why files cannot be sent, or "".
+// Why files cannot be sent, as a key of the words with its values, or null.
 export function obstacle(files, limits) {
-  if (!files.length) return say("nothing");
-  if (limits.max_files && files.length > limits.max_files) return say("tooMany", { n: files.length, max: limits.max_files });
+  if (!files.length) return { say: "nothing" };
+  if (limits.max_files && files.length > limits.max_files) return { say: "tooMany", values: { n: files.length, max: limits.max_files } };
   const mb = files.reduce((sum, { file }) => sum + file.size, 0) / 1e6;
-  if (limits.max_upload_mb && mb > limits.max_upload_mb) return say("tooLarge", { mb: mb.toFixed(1), max: limits.max_upload_mb });
-  return "";
+  if (limits.max_upload_mb && mb > limits.max_upload_mb) return { say: "tooLarge", values: { mb: mb.toFixed(1), max: limits.max_upload_mb } };
+  return null;
 }
 
 // Send files; onProgress gets 0 .. 1. Gives { done: Promise<answer>, stop() }.
@@ -49,12 +47,12 @@ export function send(files, query, onProgress) {
   const done = new Promise((resolve, reject) => {
     request.upload.onprogress = (e) => e.lengthComputable && onProgress(e.loaded / e.total);
     request.upload.onload = () => onProgress(1);
-    request.onerror = () => reject({ text: say("offline") });
-    request.onabort = () => reject({ text: say("stopped") });
+    request.onerror = () => reject({ say: "offline" });
+    request.onabort = () => reject({ say: "stopped" });
     request.onload = () => {
       const body = request.response;
       if (request.status === 200 && body) resolve(body);
-      else reject(body?.error ? { ...body.error, failures: body.failures } : { text: `${say("offline")} (${request.status})` });
+      else reject(body?.error ? { ...body.error, failures: body.failures } : { say: "offline", status: request.status });
     };
   });
   request.open("POST", `/v1/predict?${new URLSearchParams(query)}`);

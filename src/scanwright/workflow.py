@@ -50,7 +50,8 @@ def run(
         ScanwrightError: What is wrong, what is needed and how to mend it.
     """
     from scanwright.io import RunFolder
-    from scanwright.journey import explaining, judging, learning, packing, planning, survey
+    from scanwright.journey import learning, packing, planning, survey
+    from scanwright.journey.roads import road_of
 
     request, started = Request.of(source, wishes), monotonic()
     folder = RunFolder(Path(out) if out else Path("runs") / request.name)
@@ -65,6 +66,7 @@ def run(
         cohort = survey.scan(folder, request, tell)
         if "check" in done:
             cohort, findings = survey.check(folder, cohort, request, tell)
+        road = road_of(cohort.task)
         if "plan" in done:
             plan = planning.make_plan(folder, cohort, request, tell)
         if "prepare" in done:
@@ -73,9 +75,9 @@ def run(
             deadline = planning.training_deadline(request, plan, store, started=started)
             trained = learning.train(folder, plan, store, tell, deadline=deadline)
         if "evaluate" in done:
-            evaluations = judging.judge(folder, cohort, plan, store, trained, tell)
+            evaluations = road.judge(folder, cohort, plan, store, trained, tell)
         if "explain" in done and not packing.is_packed(folder, plan, store):
-            explained = explaining.explain(folder, cohort, plan, store, tell)
+            explained = road.explain(folder, cohort, plan, store, tell)
             if "pack" in done:
                 packing.pack(folder, request, plan, store, trained, (explained, evaluations, findings), tell)
     return Run(folder.path)

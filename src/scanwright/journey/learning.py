@@ -7,8 +7,9 @@ from time import monotonic, sleep, time
 from typing import TYPE_CHECKING
 
 from scanwright.core import Emit, MissingExtraError, Plan, ResourceError, silent
-from scanwright.io import Store, read_cohort, read_volume
+from scanwright.io import read_cohort
 from scanwright.io.run_folder import RunFolder, stage_events
+from scanwright.journey.roads import AnyStore, road_of
 
 if TYPE_CHECKING:
     from scanwright.training import Trained
@@ -18,7 +19,7 @@ _SKEW_S = 60.0
 """How much later than process 0 a launcher may start the others."""
 
 
-def train(folder: RunFolder, plan: Plan, store: Store, emit: Emit, *, deadline: float | None = None) -> Trained:
+def train(folder: RunFolder, plan: Plan, store: AnyStore, emit: Emit, *, deadline: float | None = None) -> Trained:
     """Race the candidates and train the winner, or go on where that stopped.
 
     Args:
@@ -36,7 +37,6 @@ def train(folder: RunFolder, plan: Plan, store: Store, emit: Emit, *, deadline: 
     """
     try:
         from scanwright.training import load_trained
-        from scanwright.training import train as teach
     except ImportError as error:
         raise MissingExtraError(
             f"Training needs {error.name}, which is not installed.",
@@ -50,7 +50,8 @@ def train(folder: RunFolder, plan: Plan, store: Store, emit: Emit, *, deadline: 
         return known
     (folder.work / _OPEN).touch()
     with stage_events("train", emit, resumed=work.exists()):
-        trained = teach(plan, store, work=work, emit=emit, devices=plan.training.devices, deadline=deadline)
+        teach = road_of(plan.task).teach
+        trained: Trained = teach(plan, store, work=work, emit=emit, devices=plan.training.devices, deadline=deadline)
         folder.mark_done("train", digest)
     return trained
 
@@ -70,8 +71,6 @@ def join(folder: RunFolder, *, timeout_s: float = 3600.0) -> None:
     Raises:
         ResourceError: Process 0 did not begin to train in that time.
     """
-    from scanwright.preprocessing import prepare
-
     started, began = time(), monotonic()
     door = folder.work / _OPEN
     while not (door.exists() and door.stat().st_mtime > started - _SKEW_S):
@@ -84,13 +83,10 @@ def join(folder: RunFolder, *, timeout_s: float = 3600.0) -> None:
         sleep(0.2)
     cohort = read_cohort(folder.path)
     plan = Plan.from_json((folder / "plan.json").read_text(encoding="utf-8"))
-    spec = plan.preprocessing
-    ready = Store.build(
-        folder.work / "store", cohort, spec, lambda case: prepare(read_volume(case.source, root=cohort.root), spec)
-    )
+    ready = road_of(plan.task).prepare(folder, cohort, plan, silent)
     train(folder, plan, ready, silent)
 
 
-def train_digest(plan: Plan, store: Store) -> str:
+def train_digest(plan: Plan, store: AnyStore) -> str:
     """Hash of all that the weights depend on."""
     return hashlib.sha256((plan.to_json() + store.digest).encode()).hexdigest()

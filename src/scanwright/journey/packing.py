@@ -12,11 +12,12 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from scanwright.core import Cohort, Emit, Evaluation, Finding, Plan, Said
-from scanwright.io import Store, read_cohort, write_model_file
+from scanwright.io import read_cohort, write_model_file
 from scanwright.io.run_folder import RunFolder, stage_events
 from scanwright.journey.explaining import Explained, members
 from scanwright.journey.learning import train_digest
 from scanwright.journey.request import Request
+from scanwright.journey.roads import AnyStore
 
 if TYPE_CHECKING:
     from scanwright.training import Trained
@@ -39,7 +40,7 @@ def pack(
     folder: RunFolder,
     request: Request,
     plan: Plan,
-    store: Store,
+    store: AnyStore,
     trained: Trained,
     found: tuple[Explained, Sequence[Evaluation], Sequence[Finding]],
     emit: Emit,
@@ -135,14 +136,14 @@ def command(request: Request, folder: RunFolder) -> str:
         f"{request.budget.seconds:g}s",
     ]
     words += ["--seed", str(request.seed)]
-    for option in ("task", "labels", "patient", "layout", "modality", "plan"):
+    for option in ("task", "labels", "patient", "layout", "structures", "modality", "plan"):
         value = getattr(request, option)
         if value is not None:
             words += [f"--{option}", str(value)]
     return " ".join(f'"{w}"' if " " in w else w for w in words)
 
 
-def _seen(store: Store) -> bytes:
+def _seen(store: AnyStore) -> bytes:
     """Hashes of the images that chose or trained the model, so that no test elsewhere counts them."""
     rows = [*store.rows("train"), *store.rows("val")]
     return json.dumps(
@@ -165,6 +166,6 @@ def _installed(name: str) -> str:
         return ""
 
 
-def is_packed(folder: RunFolder, plan: Plan, store: Store) -> bool:
+def is_packed(folder: RunFolder, plan: Plan, store: AnyStore) -> bool:
     """Whether the model file and the report of just this training are there."""
     return folder.is_done("pack", train_digest(plan, store), "model.scanwright", "report.html")

@@ -14,6 +14,7 @@ from scanwright.core import Case, Cohort, Emit, Fingerprint, InputError, Plan, S
 from scanwright.io import Store, atomic_write, read_volume
 from scanwright.io.run_folder import RunFolder, stage_events
 from scanwright.journey.request import Request
+from scanwright.journey.roads import AnyStore, road_of
 from scanwright.journey.survey import locked_digest
 
 
@@ -35,8 +36,7 @@ def make_plan(folder: RunFolder, cohort: Cohort, request: Request, emit: Emit) -
     Raises:
         PlanError: The plan does not fit the cohort.
     """
-    from scanwright.plan import check_plan, machine, measure
-    from scanwright.plan import make_plan as choose
+    from scanwright.plan import check_plan
 
     given = _read_text(request.plan) if request.plan else ""
     wishes = f"{locked_digest(cohort)} {request.budget.seconds} {request.seed} {request.devices} {given}"
@@ -46,23 +46,12 @@ def make_plan(folder: RunFolder, cohort: Cohort, request: Request, emit: Emit) -
         check_plan(plan, cohort)
         return plan
     with stage_events("plan", emit):
-        fingerprint = measure(
-            cohort, lambda case: read_volume(case.source, root=cohort.root), seed=request.seed, emit=emit
-        )
-        if request.plan:
+        fingerprint, chosen = road_of(cohort.task).choose(cohort, request, emit)
+        if chosen is None:
             plan = Plan.from_json(given)
             emit(Said(stage="plan", text=f"Following the plan {request.plan}."))
         else:
-            plan = choose(
-                cohort,
-                fingerprint,
-                budget=request.budget,
-                seed=request.seed,
-                devices=request.devices,
-                machine=machine(),
-                cache=request.cache,
-                emit=emit,
-            )
+            plan = chosen
             _say_plan(plan, emit)
         check_plan(plan, cohort)
         atomic_write(folder / "fingerprint.json", fingerprint.model_dump_json(indent=2) + "\n")
@@ -71,7 +60,7 @@ def make_plan(folder: RunFolder, cohort: Cohort, request: Request, emit: Emit) -
     return plan
 
 
-def training_deadline(request: Request, plan: Plan, store: Store, *, started: float) -> float | None:
+def training_deadline(request: Request, plan: Plan, store: AnyStore, *, started: float) -> float | None:
     """When training must have ended, so that the run keeps its budget on a machine slower than planned.
 
     Args:
@@ -100,8 +89,29 @@ def read_fingerprint(folder: RunFolder) -> Fingerprint:
     return Fingerprint.model_validate(folder.json("fingerprint.json"))
 
 
-def prepare(folder: RunFolder, cohort: Cohort, plan: Plan, emit: Emit) -> Store:
-    """Turn every case into the array that the network takes.
+def choose_labels(cohort: Cohort, request: Request, emit: Emit) -> tuple[Fingerprint, Plan | None]:
+    """Measure the images, and make a plan for classes or numbers unless one was given."""
+    from scanwright.plan import machine, measure
+    from scanwright.plan import make_plan as choose
+
+    fingerprint = measure(cohort, lambda case: read_volume(case.source, root=cohort.root), seed=request.seed, emit=emit)
+    if request.plan:
+        return fingerprint, None
+    plan = choose(
+        cohort,
+        fingerprint,
+        budget=request.budget,
+        seed=request.seed,
+        devices=request.devices,
+        machine=machine(),
+        cache=request.cache,
+        emit=emit,
+    )
+    return fingerprint, plan
+
+
+def prepare(folder: RunFolder, cohort: Cohort, plan: Plan, emit: Emit) -> AnyStore:
+    """Turn every case into the arrays that are trained on.
 
     Args:
         folder: Run folder; the store lies under ``work``.
@@ -112,6 +122,11 @@ def prepare(folder: RunFolder, cohort: Cohort, plan: Plan, emit: Emit) -> Store:
     Returns:
         The store.
     """
+    return road_of(cohort.task).prepare(folder, cohort, plan, emit)
+
+
+def prepare_rows(folder: RunFolder, cohort: Cohort, plan: Plan, emit: Emit) -> Store:
+    """Turn every case into the array that a classifier takes; see :func:`prepare`."""
     from scanwright.preprocessing import prepare as prepare_volume
 
     def ready(case: Case) -> NDArray[np.float32]:
@@ -124,7 +139,8 @@ def prepare(folder: RunFolder, cohort: Cohort, plan: Plan, emit: Emit) -> Store:
 def _say_plan(plan: Plan, emit: Emit) -> None:
     size = " x ".join(str(n) for n in plan.preprocessing.size)
     names = ", ".join(c.name for c in plan.candidates)
-    emit(Said(stage="plan", text=f"Images become {size}; {len(plan.candidates)} candidates race: {names}."))
+    seen = "Cases are seen through windows of" if plan.segmentation else "Images become"
+    emit(Said(stage="plan", text=f"{seen} {size}; {len(plan.candidates)} candidates race: {names}."))
     for field, reason in plan.reasons.items():
         emit(Said(stage="plan", text=f"{field}: {reason}"))
     text = f"Memory: about {plan.memory.predicted_mb:.0f} MB of {plan.memory.limit_mb:.0f} MB; training takes {say_duration(plan.training.budget_s)}."

@@ -24,6 +24,7 @@ class Request:
         labels: Label column, comma-separated columns, or a path to a table of labels.
         patient: Patient column.
         layout: Layout to read the folder as.
+        structures: What label values of masks stand for, such as ``"1=liver,2=tumour"``.
         modality: DICOM code of the modality.
         budget: How long the whole run may take.
         seed: Seed of everything random, 0 or more.
@@ -44,6 +45,7 @@ class Request:
     labels: str | None = None
     patient: str | None = None
     layout: str | None = None
+    structures: str | None = None
     modality: str | None = None
     budget: Budget = field(default_factory=lambda: Budget(600.0))
     seed: int = 0
@@ -105,7 +107,7 @@ class Request:
         return hashlib.sha256((json.dumps(wishes, sort_keys=True) + _listing(self)).encode()).hexdigest()
 
 
-_SCAN_FIELDS = ("source", "task", "labels", "patient", "layout", "modality")
+_SCAN_FIELDS = ("source", "task", "labels", "patient", "layout", "structures", "modality")
 
 
 def asdict_without_cohort(request: Request) -> dict[str, Any]:

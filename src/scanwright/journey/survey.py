@@ -46,6 +46,7 @@ def scan(folder: RunFolder, request: Request, emit: Emit) -> Cohort:
             labels=request.labels,
             patient=request.patient,
             layout=request.layout,
+            structures=request.structures,
             modality=request.modality,
             work=folder.work / "unpacked",
             emit=emit,
@@ -144,14 +145,14 @@ def mend(cohort: Cohort, findings: Sequence[Finding], request: Request, emit: Em
 
 def _refuse_empty_parts(cohort: Cohort) -> None:
     for part in PARTS:
-        labelled = [c for c in cohort.of(part) if c.label is not None]
+        labelled = [c for c in cohort.of(part) if c.is_labelled]
         if not labelled:
             raise CohortError(
                 f"The {part} part of {cohort.name} has no labelled case.",
                 "Training, choosing and testing each need cases of their own.",
                 "Add cases, or leave the part column out so that parts are made.",
             )
-    if cohort.task != "regress":
+    if cohort.task not in ("regress", "segment"):
         classes = {c.label for c in cohort.of("train") if c.label is not None}
         if len(classes) < 2:
             raise CohortError(

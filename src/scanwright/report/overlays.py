@@ -240,7 +240,9 @@ def _inner(labels: Labels, width: int) -> Mask:
     return np.asarray(rim & (labels > 0))
 
 
-def _outline(canvas: NDArray[np.float64], labels: Labels, table: NDArray[np.float64], objects: bool, pen: float) -> None:
+def _outline(
+    canvas: NDArray[np.float64], labels: Labels, table: NDArray[np.float64], objects: bool, pen: float
+) -> None:
     rim = _inner(labels, max(round(2 * pen), 1))
     canvas[rim] = _colours_of(labels[rim], table, objects)
 

@@ -108,7 +108,9 @@ def _comparison(contents: ReportContents, judged: Evaluation) -> dict[str, Any]:
     return {"heads": [WHO[who] for who in shown], "rows": rows}
 
 
-def structures_table(contents: ReportContents, judged: Evaluation, legend: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+def structures_table(
+    contents: ReportContents, judged: Evaluation, legend: Sequence[Mapping[str, str]]
+) -> dict[str, Any]:
     """Figures of each structure.
 
     Args:
@@ -192,7 +194,9 @@ def _reliability(judged: Evaluation) -> Figure:
     unit = (-0.01, 1.01)
     axes = Axes("Reliability of the probability map", "probability that the map states", "share of places that are true", unit, unit, diagonal=True)  # fmt: skip
     series, legend = _lines(judged, "reliability", "both")
-    words = "On the dashed line, 80 % means that 80 of 100 such places lie in a structure. Points below it are too sure."
+    words = (
+        "On the dashed line, 80 % means that 80 of 100 such places lie in a structure. Points below it are too sure."
+    )
     return Figure("Reliability of the probability map", draw(series, axes), words, legend)
 
 
@@ -253,9 +257,7 @@ def _drawings(contents: ReportContents) -> tuple[list[dict[str, Any]], list[dict
     planes: list[list[tuple[str, Drawn]]] = []
     for row in order:
         side = _SIDES.get(len(row["planes"]), 360)
-        planes.append(
-            [(str(p.get("name", "")), draw_plane(p, n, objects=objects, side=side)) for p in row["planes"]]
-        )
+        planes.append([(str(p.get("name", "")), draw_plane(p, n, objects=objects, side=side)) for p in row["planes"]])
     chosen = list(contents.samples)[:MAX_SAMPLES]
     wanted = [picture for _, picture in chosen]
     wanted += [picture for case in planes for _, one in case for picture in (one.plain, one.overlay)]

@@ -1,0 +1,68 @@
+"""Two roads through the same stages: one for classes and numbers, one for label maps.
+
+A stage that differs between them is a field here; everything else is shared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from scanwright.core import Emit, Plan, Task
+from scanwright.io import Store, VoxelStore
+
+AnyStore = Store | VoxelStore
+
+
+@dataclass(frozen=True)
+class Road:
+    """What a kind of task does in each stage that differs.
+
+    Args:
+        choose: ``(cohort, request, emit)`` to fingerprint and plan (None where one was given).
+        prepare: ``(folder, cohort, plan, emit)`` to a store.
+        teach: ``(plan, store, *, work, emit, devices, deadline)`` to what was trained.
+        judge: ``(folder, cohort, plan, store, trained, emit)`` to evaluations.
+        explain: ``(folder, cohort, plan, store, emit)`` to pictures for the report.
+    """
+
+    choose: Callable[..., Any]
+    prepare: Callable[..., AnyStore]
+    teach: Callable[..., Any]
+    judge: Callable[..., Any]
+    explain: Callable[..., Any]
+
+
+def road_of(task: Task) -> Road:
+    """The road that a task takes.
+
+    Args:
+        task: Of the cohort or the plan.
+
+    Returns:
+        Its stages.
+    """
+    return _masks() if task == "segment" else _labels()
+
+
+def _labels() -> Road:
+    from scanwright.journey import explaining, judging, planning
+
+    def teach(plan: Plan, store: Store, *, emit: Emit, **rest: Any) -> Any:
+        from scanwright.training import train
+
+        return train(plan, store, emit=emit, **rest)
+
+    return Road(planning.choose_labels, planning.prepare_rows, teach, judging.judge, explaining.explain)
+
+
+def _masks() -> Road:
+    from scanwright.journey.segment import explaining, judging, planning
+
+    def teach(plan: Plan, store: VoxelStore, *, emit: Emit, **rest: Any) -> Any:
+        from scanwright.training import train_segmenter
+
+        return train_segmenter(plan, store, emit=emit, **rest)
+
+    return Road(planning.choose, planning.prepare, teach, judging.judge, explaining.explain)

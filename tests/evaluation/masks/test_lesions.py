@@ -91,7 +91,7 @@ def test_froc_by_mean_probability_ranks_a_lesion_lower() -> None:
 def test_froc_draws_cases_by_weight() -> None:
     made = froc(two_cases())
     drawn = made.at_rates(np.array([[2.0, 0.0], [0.0, 2.0]]))
-    assert drawn[0].tolist() == [0.5625, 0.625, 0.75, 1, 1, 1, 1]  # one alarm a case, between .5 and 1
+    assert drawn[0].tolist() == [0.5, 0.5, 0.5, 1, 1, 1, 1]  # its one alarm scores above its second lesion
     assert np.isnan(drawn[1]).all()  # no lesion was drawn
 
 

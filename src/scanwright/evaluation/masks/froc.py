@@ -75,12 +75,17 @@ class Froc:
         box = common_box(truth, high) or (slice(0, 0),) * truth.ndim
         lesions, _ = components(truth[box], self.connectivity)
         pieces, n_pieces = components(high[box], self.connectivity)
-        measure = ndimage.maximum if self.score == "max" else ndimage.mean
-        scores = np.asarray(measure(chances[box], pieces, np.arange(1, n_pieces + 1)), dtype=np.float64).reshape(-1)
+        scores = self._scores(chances[box], pieces, n_pieces)
         matches = matches_of(overlap_of(lesions, pieces), self.iou)
         best = np.full(len(matches.found), -np.inf)
         np.maximum.at(best, matches.truth, scores[matches.answer])
         self.add_scores(best, scores[matches.false])
+
+    def _scores(self, chances: NDArray[np.floating], pieces: NDArray[np.int32], n_pieces: int) -> Floats:
+        if not n_pieces:
+            return np.empty(0)
+        measure = ndimage.maximum if self.score == "max" else ndimage.mean
+        return np.asarray(measure(chances, pieces, np.arange(1, n_pieces + 1)), dtype=np.float64)
 
     def add_scores(self, lesions: Iterable[float], alarms: Iterable[float]) -> None:
         """Take in one case whose candidates are already matched.

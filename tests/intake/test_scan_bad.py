@@ -94,13 +94,6 @@ def test_arrays_of_unlike_length(tmp_path: Path) -> None:
     _refused(FormatError, "4 images and 3 labels", tmp_path / "a.npz")
 
 
-def test_masks_in_a_folder_of_arrays_are_refused(tmp_path: Path) -> None:
-    for part in ("train", "valid"):
-        np.save(tmp_path / f"{part}_images.npy", np.zeros((4, 8, 8), np.uint8))
-        np.save(tmp_path / f"{part}_labels.npy", np.zeros((4, 8, 8), np.uint8))
-    _refused(InputError, "Segmentation is not supported yet", tmp_path)
-
-
 def test_a_malicious_or_broken_archive_leaves_nothing(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "evil.zip", "w") as archive:
         archive.writestr("../outside.txt", "x")

@@ -13,6 +13,7 @@ from scanwright.intake.archive import unpack
 from scanwright.intake.labels import Encoded, encode
 from scanwright.intake.layouts import LAYOUTS, MASKED, Reading, Row, Wishes
 from scanwright.intake.layouts.table_faults import table_fault
+from scanwright.intake.masks.both import also_there
 from scanwright.intake.modality import guess_modality
 from scanwright.intake.place import (
     ARCHIVE_SUFFIXES,
@@ -70,6 +71,8 @@ def scan(
     emit(Said(stage="scan", text=f"{place.path.name} is read as a {LAYOUTS[chosen].say}, because {why}."))
     reading = LAYOUTS[chosen].read(place, wishes)
     reading.guesses.insert(0, Guess("layout", chosen, why, "--layout"))
+    if task is None:
+        reading.guesses += also_there(place, wishes, masked=reading.mask_code is not None)
     cohort = _cohort(reading, place, chosen, task=task, name=name or _name(path), modality=modality)
     emit(Said(stage="scan", text=_say(cohort)))
     return cohort

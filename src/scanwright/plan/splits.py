@@ -87,7 +87,9 @@ def split(
         notes.append(_say_division(free, parts, target_parts, bool(given)))
     else:
         notes.append("The parts that came with the data are kept.")
-    result = cohort.with_cases(replace(c, part=parts[c.id]) if c.id in parts else c for c in cohort.cases)
+    result = cohort.with_cases(
+        replace(c, part=parts[c.id]) if c.id in parts and c.is_labelled else c for c in cohort.cases
+    )
     notes += _missing_and_scarce(result)
     return result, notes
 

@@ -163,7 +163,7 @@ def few_people(cohort: Cohort, survey: Survey) -> list[Finding]:
     if width > _WIDE:
         where = "The test part" if given else "A test part of one fifth"
         text = (
-            f"{where} has about {judged:.0f} independent {people}. A mean Dice will have a 95 % interval about {min(width, 1.0):.2f} wide "
+            f"{where} has about {max(judged, 1):.0f} independent {people}. A mean Dice will have a 95 % interval about {min(width, 1.0):.2f} wide "
             f"(where cases vary by {_SPREAD_OF_DICE:g}): too small for firm conclusions."
         )
         found.append(Finding("small-test", "warn", text))

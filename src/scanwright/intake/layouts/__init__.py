@@ -8,6 +8,7 @@ from scanwright.intake.layouts import (
     dicom_masks,
     idx,
     mask_folders,
+    mask_table,
     nnunet,
     not_yet,
     npy_folder,
@@ -23,6 +24,7 @@ LAYOUTS: dict[str, Layout] = {
     "nnunet": nnunet.LAYOUT,
     "bids": bids.LAYOUT,
     "table": table.LAYOUT,
+    "mask-table": mask_table.LAYOUT,
     "voc": not_yet.VOC,
     "coco": not_yet.COCO,
     "dicom-masks": dicom_masks.LAYOUT,
@@ -31,7 +33,7 @@ LAYOUTS: dict[str, Layout] = {
 }
 """Name to layout, in the order in which they are tried."""
 
-MASKED = ("npz", "npy-folder", "nnunet", "table", "dicom-masks", "mask-folders")
+MASKED = ("npz", "npy-folder", "nnunet", "mask-table", "dicom-masks", "mask-folders")
 """Layouts whose truth may be masks, in the order in which they are tried for the task segment."""
 
 __all__ = ["LAYOUTS", "MASKED", "Fit", "Layout", "Reading", "Row", "Wishes"]

@@ -139,7 +139,11 @@ def label_cells(labels: NDArray[Any] | None, n: int, name: str, shape: Sequence[
         return [None] * n
     array = np.asarray(labels)
     if array.ndim >= 3 and tuple(array.shape[1:3]) == tuple(shape[1:3]):
-        raise masks_not_yet(f"The labels in {name} have the shape {tuple(array.shape)}, so they are masks")
+        raise InputError(
+            f"The labels in {name} have the shape {tuple(array.shape)}, so they are masks, and those of other parts are not.",
+            "All parts of a cohort have labels of one kind.",
+            "Save the arrays again, or take the others away.",
+        )
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim == 1:
@@ -191,15 +195,6 @@ def reading_of(path: Path, root: Path, pairs: list[Pair], known_as: str) -> Read
         reading.label_names = tuple(f"class {i}" for i in range(widths.pop()))
     _known(reading, known_as)
     return reading
-
-
-def masks_not_yet(fact: str) -> InputError:
-    """The error for cohorts whose truth is a mask."""
-    return InputError(
-        f"{fact}.",
-        "Segmentation is not supported yet; Scanwright learns classes and numbers for now.",
-        "Give each image a class: one folder per class, or a table named with --labels.",
-    )
 
 
 def _known(reading: Reading, name: str) -> None:

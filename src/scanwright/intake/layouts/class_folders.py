@@ -75,8 +75,16 @@ def fits(place: Place, wishes: Wishes) -> Fit | None:
     if level is None:
         return None
     names = sorted({b.folders[level] for b in branches(place) if len(b.folders) > level})
+    if wishes.task is None and wishes.labels is None and _only_hold_masks(place, set(names)):
+        return None
     shown = ", ".join(names[:4]) + (" ..." if len(names) > 4 else "")
     return Fit(f"the images lie in folders named {shown}")
+
+
+def _only_hold_masks(place: Place, names: set[str]) -> bool:
+    from scanwright.intake.masks.both import masks_below
+
+    return masks_below(place, names)
 
 
 def read(place: Place, wishes: Wishes) -> Reading:

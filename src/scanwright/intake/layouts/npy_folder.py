@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from scanwright.core import Part
-from scanwright.intake.layouts.arrays import Pair, masks_not_yet, reading_of, role
+from scanwright.intake.layouts.arrays import Pair, reading_of, role
+from scanwright.intake.layouts.mask_arrays import MaskPair, are_masks, masked_reading
 from scanwright.intake.layouts.reading import Fit, Layout, Reading, Wishes
 from scanwright.intake.place import Place, stem_of, suffix_of
 from scanwright.io import open_array
@@ -23,8 +24,9 @@ def fits(place: Place, wishes: Wishes) -> Fit | None:
 def read(place: Place, wishes: Wishes) -> Reading:
     """Pair the files by their names."""
     found = _roles(place)
-    if not any("labels" in p for p in found.values()):
-        raise masks_not_yet(f"{place.path.name} holds image arrays and mask arrays")
+    masked = _masked(place, found, wishes)
+    if masked:
+        return masked_reading(place.path, place, masked, wishes)
     pairs = []
     for part in ("train", "val", "test", None):
         names = found.get(part, {})
@@ -35,6 +37,22 @@ def read(place: Place, wishes: Wishes) -> Reading:
             shape = array_keys(place.root / names["images"])[""][0]
             pairs.append(Pair(part, names["images"], shape, labels, people))
     return reading_of(place.path, place.root, pairs, place.root.name)
+
+
+def _masked(place: Place, found: dict[Part | None, dict[str, str]], wishes: Wishes) -> list[MaskPair]:
+    """Pairs whose labels are masks; masks beside classes only where the task segment was asked for."""
+    pairs = []
+    for part in ("train", "val", "test", None):
+        names = found.get(part, {})
+        masks = names.get("masks") if wishes.task == "segment" or "labels" not in names else None
+        masks = masks or names.get("labels")
+        if "images" not in names or masks is None:
+            continue
+        shape, mask_shape = (array_keys(place.root / file)[""][0] for file in (names["images"], masks))
+        if are_masks(shape, mask_shape):
+            people = open_array(names["patients"], root=place.root) if "patients" in names else None
+            pairs.append(MaskPair(part, names["images"], shape, masks, mask_shape, people))
+    return pairs
 
 
 def _roles(place: Place) -> dict[Part | None, dict[str, str]]:

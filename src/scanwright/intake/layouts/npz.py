@@ -9,7 +9,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from scanwright.core import FormatError, Guess, Part
-from scanwright.intake.layouts.arrays import Pair, masks_not_yet, reading_of, role
+from scanwright.intake.layouts.arrays import Pair, reading_of, role
+from scanwright.intake.layouts.mask_arrays import MaskPair, are_masks, masked_reading
 from scanwright.intake.layouts.reading import Fit, Layout, Reading, Wishes
 from scanwright.intake.place import Place, stem_of, suffix_of
 from scanwright.io import open_array
@@ -35,6 +36,11 @@ def read(place: Place, wishes: Wishes) -> Reading:
     file, guess = _choose(place)
     path = place.root / file
     shapes = array_keys(path)
+    masked = _masked(place.root, file, shapes, wishes)
+    if masked:
+        found = masked_reading(path, place, masked, wishes)
+        found.guesses += [guess] if guess else []
+        return found
     pairs = _pairs(place.root, file, shapes)
     if not pairs:
         raise FormatError(
@@ -63,14 +69,34 @@ def _choose(place: Place) -> tuple[str, Guess | None]:
     return chosen, Guess("file", chosen, f"it has the plainest name; name another file to take it instead of {others}")
 
 
-def _pairs(root: Path, file: str, shapes: Mapping[str, tuple[tuple[int, ...], str]]) -> list[Pair]:
+def _roles(shapes: Mapping[str, tuple[tuple[int, ...], str]]) -> dict[Part | None, dict[str, str]]:
     found: dict[Part | None, dict[str, str]] = {}
     for name in shapes:
         said = role(name)
         if said:
             found.setdefault(said[1], {}).setdefault(said[0], name)
-    if any("masks" in f and "labels" not in f for f in found.values()):
-        raise masks_not_yet(f"{file} holds masks and no classes")
+    return found
+
+
+def _masked(root: Path, file: str, shapes: Mapping[str, tuple[tuple[int, ...], str]], wishes: Wishes) -> list[MaskPair]:
+    """Pairs whose labels are masks; masks beside classes only where the task segment was asked for."""
+    pairs = []
+    found = _roles(shapes)
+    for part in ("train", "val", "test", None):
+        names = found.get(part, {})
+        masks = names.get("masks") if wishes.task == "segment" or "labels" not in names else None
+        masks = masks or names.get("labels")
+        if "images" in names and masks and are_masks(shapes[names["images"]][0], shapes[masks][0]):
+            people = open_array(f"{file}::{names['patients']}", root=root) if "patients" in names else None
+            images = names["images"]
+            pairs.append(
+                MaskPair(part, f"{file}::{images}", shapes[images][0], f"{file}::{masks}", shapes[masks][0], people)
+            )
+    return pairs
+
+
+def _pairs(root: Path, file: str, shapes: Mapping[str, tuple[tuple[int, ...], str]]) -> list[Pair]:
+    found = _roles(shapes)
 
     def array(names: dict[str, str], what: str) -> NDArray[Any] | None:
         return open_array(f"{file}::{names[what]}", root=root) if what in names else None

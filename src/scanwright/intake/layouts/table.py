@@ -20,6 +20,7 @@ from scanwright.intake.layouts.table_columns import (
 )
 from scanwright.intake.layouts.table_file import Sheet, read_sheet
 from scanwright.intake.layouts.table_rows import blank_means, from_headers, letters, one_each, rows_of_line
+from scanwright.intake.masks.both import masks_rather
 from scanwright.intake.place import TABLE_SUFFIXES, Place, suffix_of
 from scanwright.intake.words import PART_COLUMNS, part_of, plain, tokens
 
@@ -44,6 +45,8 @@ def fits(place: Place, wishes: Wishes) -> Fit | None:
         if any(exact(sheet, c) for c in wishes.columns) or (not wishes.columns and has_label(sheet)):
             column, _, found = image_column(sheet, finder)
             if found >= 0.5:
+                if wishes.task is None and not wishes.columns and masks_rather(place, sheet):
+                    return None
                 return Fit(f"{file} names the images in its column {column!r}")
     return None
 

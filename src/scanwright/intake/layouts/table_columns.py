@@ -114,10 +114,10 @@ def find_roles(sheet: Sheet, finder: Finder, wishes: Wishes) -> Roles:
     image, how, found = image_column(sheet, finder)
     names = {"path": "path or name", "folder": "folder", **{k: f"DICOM {k}" for k in UID_COLUMNS}}
     guesses = [Guess("image column", image, f"its cells name images by {names[how]} ({found:.0%} of them found)")]
-    part = next((c for c in sheet.columns if plain(c) in PART_COLUMNS and is_part(sheet.columns[c])), None)
+    part = part_column(sheet)
     if part:
         guesses.append(Guess("part column", part, "its cells are train, val and test"))
-    patient = _patient(sheet, wishes, image, guesses)
+    patient = patient_column(sheet, wishes, image, guesses)
     labels = label_columns(sheet, wishes, {image, part, patient}, guesses)
     return Roles(image, how, found, labels, patient, part, tuple(guesses))
 
@@ -149,7 +149,13 @@ def label_columns(sheet: Sheet, wishes: Wishes, taken: set[str | None], guesses:
     )
 
 
-def _patient(sheet: Sheet, wishes: Wishes, image: str, guesses: list[Guess]) -> str | None:
+def part_column(sheet: Sheet) -> str | None:
+    """The column whose cells are train, val and test, if there is one."""
+    return next((c for c in sheet.columns if plain(c) in PART_COLUMNS and is_part(sheet.columns[c])), None)
+
+
+def patient_column(sheet: Sheet, wishes: Wishes, image: str, guesses: list[Guess]) -> str | None:
+    """The patient column that was asked for, or is named as one; said in a guess."""
     if wishes.patient:
         return column_named(sheet, wishes.patient, "--patient")
     for name in PATIENT_COLUMNS:

@@ -9,11 +9,11 @@ from dataclasses import replace
 from scanwright.core import Guess, Skipped
 from scanwright.intake.layouts.reading import Reading, Row, Wishes
 from scanwright.intake.layouts.series import patient_key
-from scanwright.intake.layouts.table_columns import column_named, is_part, looks_like_paths, value
+from scanwright.intake.layouts.table_columns import column_named, looks_like_paths, part_column, value
 from scanwright.intake.layouts.table_file import Sheet, read_sheet
 from scanwright.intake.layouts.table_rows import identifying
 from scanwright.intake.place import Place, stem_of
-from scanwright.intake.words import PART_COLUMNS, PATIENT_COLUMNS, part_of, plain
+from scanwright.intake.words import PATIENT_COLUMNS, part_of
 
 _ENOUGH = 0.5
 
@@ -87,7 +87,7 @@ def _key_column(sheet: Sheet, names: Mapping[str, list[int]]) -> tuple[str | Non
 
 
 def _fill(reading: Reading, sheet: Sheet, column: str, where: dict[int, int], wishes: Wishes, *, first: bool) -> None:
-    part = next((c for c in sheet.columns if plain(c) in PART_COLUMNS and is_part(sheet.columns[c])), None)
+    part = part_column(sheet)
     patient = _patient(sheet, wishes, column)
     used = {column, part, patient, *identifying(sheet), *(c for c, v in sheet.columns.items() if looks_like_paths(v))}
     rows = list(reading.rows)

@@ -63,6 +63,9 @@ class _OpenVino:
         import openvino
 
         core = openvino.Core()
+        if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+            precision = "f32"  # this CPU would only imitate it
+        self.precision = precision
         settings = {
             "INFERENCE_PRECISION_HINT": precision,
             "EXECUTION_MODE_HINT": PRECISIONS[precision],
@@ -127,9 +130,7 @@ ENGINES: dict[str, Callable[..., Engine]] = {
 """Name to ``open(network: bytes, *, threads: int, precision: str = "f32") -> Engine``, in order of preference."""
 
 
-def open_engine(
-    network: bytes, name: str = "auto", *, threads: int | None = None, precision: str = "f32"
-) -> Opened:
+def open_engine(network: bytes, name: str = "auto", *, threads: int | None = None, precision: str = "f32") -> Opened:
     """Open a network with an engine, or with the first of :data:`ENGINES` that can.
 
     Args:

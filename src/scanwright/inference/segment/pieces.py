@@ -44,9 +44,7 @@ def lesions_of(
     most: int = MOST,
 ) -> tuple[Lesion, ...]:
     """The connected pieces of each structure; see :func:`pieces_of`."""
-    return pieces_of(
-        label_map, chances, volume, names, regions=regions, instances=instances, most=most
-    ).lesions
+    return pieces_of(label_map, chances, volume, names, regions=regions, instances=instances, most=most).lesions
 
 
 def pieces_of(

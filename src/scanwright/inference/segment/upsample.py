@@ -183,7 +183,9 @@ def _labels(logits: NDArray[np.float32], spot: tuple[slice, ...], out: OnSource,
     best = logits[0].copy()
     labels = np.zeros(best.shape, dtype=np.uint8)
     for number, own in enumerate(logits[1:], 1):
-        margin = decision.temperature * _logit(decision.thresholds[0]) if len(logits) == 2 and decision.thresholds else 0
+        margin = (
+            decision.temperature * _logit(decision.thresholds[0]) if len(logits) == 2 and decision.thresholds else 0
+        )
         labels[own > best + np.float32(margin)] = number
         np.maximum(best, own, out=best)
     out.labels[spot] = labels

@@ -10,7 +10,9 @@ if TYPE_CHECKING:
     from scanwright.inference.engines import ENGINES, Engine, open_engine
     from scanwright.inference.heatmap import blend, draw
     from scanwright.inference.many import predict_arrays, predict_many
+    from scanwright.inference.opening import open_predictor
     from scanwright.inference.predictor import Predictor
+    from scanwright.inference.segment.predictor import SegmentPredictor
     from scanwright.inference.write import write_prediction
 
 _HOMES = {
@@ -19,9 +21,11 @@ _HOMES = {
     "Engine": "engines",
     "Predictor": "predictor",
     "RESEARCH_USE": "cautions",
+    "SegmentPredictor": "segment.predictor",
     "blend": "heatmap",
     "draw": "heatmap",
     "open_engine": "engines",
+    "open_predictor": "opening",
     "predict_arrays": "many",
     "predict_many": "many",
     "write_prediction": "write",
@@ -33,9 +37,11 @@ __all__ = [
     "RESEARCH_USE",
     "Engine",
     "Predictor",
+    "SegmentPredictor",
     "blend",
     "draw",
     "open_engine",
+    "open_predictor",
     "predict_arrays",
     "predict_many",
     "write_prediction",

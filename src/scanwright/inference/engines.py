@@ -1,7 +1,7 @@
 """Engines: what runs a network. One function each, one line each in :data:`ENGINES`.
 
-Every engine computes in float32, so that training, command line and service agree, and
-sends nothing anywhere.
+Every engine computes in float32 unless told otherwise, so that training, command line and
+service agree, and sends nothing anywhere.
 """
 
 from __future__ import annotations
@@ -50,18 +50,25 @@ class Opened:
     reason: str = ""
 
 
+PRECISIONS: dict[str, str] = {"f32": "ACCURACY", "bf16": "PERFORMANCE"}
+"""What networks may compute in, and OpenVINO's execution mode for it."""
+
+
 class _OpenVino:
-    """OpenVINO on the CPU, in float32 (by default it computes in bfloat16 where the CPU can)."""
+    """OpenVINO on the CPU, in float32 (left alone it computes in bfloat16 where the CPU can)."""
 
     name = "openvino"
 
-    def __init__(self, network: bytes, threads: int) -> None:
+    def __init__(self, network: bytes, threads: int, precision: str) -> None:
         import openvino
 
         core = openvino.Core()
+        if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+            precision = "f32"  # this CPU would only imitate it
+        self.precision = precision
         settings = {
-            "INFERENCE_PRECISION_HINT": "f32",
-            "EXECUTION_MODE_HINT": "ACCURACY",
+            "INFERENCE_PRECISION_HINT": precision,
+            "EXECUTION_MODE_HINT": PRECISIONS[precision],
             "INFERENCE_NUM_THREADS": threads,
             "NUM_STREAMS": 1,
             "ENABLE_CPU_PINNING": False,
@@ -106,13 +113,13 @@ class _OnnxRuntime:
         return {name: np.asarray(value, dtype=np.float32) for name, value in zip(self.outputs, values, strict=True)}
 
 
-def openvino(network: bytes, *, threads: int) -> Engine:
+def openvino(network: bytes, *, threads: int, precision: str = "f32") -> Engine:
     """OpenVINO: the fastest on the CPUs that we measured."""
-    return _OpenVino(network, threads)
+    return _OpenVino(network, threads, precision)
 
 
-def onnxruntime(network: bytes, *, threads: int) -> Engine:
-    """ONNX Runtime: runs nearly every network, also where OpenVINO is not available."""
+def onnxruntime(network: bytes, *, threads: int, precision: str = "f32") -> Engine:
+    """ONNX Runtime: runs nearly every network, also where OpenVINO is not available; always in float32."""
     return _OnnxRuntime(network, threads)
 
 
@@ -120,22 +127,24 @@ ENGINES: dict[str, Callable[..., Engine]] = {
     "openvino": openvino,
     "onnxruntime": onnxruntime,
 }
-"""Name to ``open(network: bytes, *, threads: int) -> Engine``, in order of preference."""
+"""Name to ``open(network: bytes, *, threads: int, precision: str = "f32") -> Engine``, in order of preference."""
 
 
-def open_engine(network: bytes, name: str = "auto", *, threads: int | None = None) -> Opened:
+def open_engine(network: bytes, name: str = "auto", *, threads: int | None = None, precision: str = "f32") -> Opened:
     """Open a network with an engine, or with the first of :data:`ENGINES` that can.
 
     Args:
         network: A serialised ONNX network with input ``image`` and output ``logits``.
         name: A key of :data:`ENGINES`, or ``"auto"``.
         threads: CPU threads to compute with; those that this process may use if None.
+        precision: A key of :data:`PRECISIONS`. ``"bf16"`` is a leave, not a duty: an engine or a
+            CPU that cannot computes in float32.
 
     Returns:
         The engine, and why it is not the first choice.
 
     Raises:
-        InputError: There is no engine of that name.
+        InputError: There is no engine or precision of that name.
         ModelFileError: No engine can open the network.
     """
     if name != "auto" and name not in ENGINES:
@@ -144,10 +153,16 @@ def open_engine(network: bytes, name: str = "auto", *, threads: int | None = Non
             f"Engines are auto, {', '.join(ENGINES)}.",
             "Choose one of these.",
         )
+    if precision not in PRECISIONS:
+        raise InputError(
+            f"There is no precision {precision!r}.",
+            f"Networks compute in {' or '.join(PRECISIONS)}.",
+            "Choose one of these.",
+        )
     threads = threads or usable_threads()
     refusals: list[str] = []
     for candidate in ENGINES if name == "auto" else (name,):
-        engine, refusal = _try(candidate, network, threads)
+        engine, refusal = _try(candidate, network, threads, precision)
         if engine is not None:
             reason = f"{'; '.join(refusals)}; so {candidate} is used" if refusals else ""
             return Opened(engine, reason)
@@ -166,9 +181,9 @@ def usable_threads() -> int:
     return max(1, os.cpu_count() or 1)
 
 
-def _try(name: str, network: bytes, threads: int) -> tuple[Engine | None, str]:
+def _try(name: str, network: bytes, threads: int, precision: str) -> tuple[Engine | None, str]:
     try:
-        engine = ENGINES[name](network, threads=threads)
+        engine = ENGINES[name](network, threads=threads, precision=precision)
     except Exception as error:  # noqa: BLE001 - ONNX Runtime's errors derive from Exception alone
         return None, _one_line(error)
     if "logits" not in engine.outputs:

@@ -10,14 +10,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from scanwright.core import FormatError, GeometryError, Prediction, png_bytes
+from scanwright.core import FormatError, GeometryError, Prediction, Volume, png_bytes
 from scanwright.io.atomic import atomic_write, write_json
 
 _SMALLEST_SIDE = 256
 
 
 def write_prediction(
-    prediction: Prediction, out: Path | str, *, source: str | Path | Sequence[Path] | None = None
+    prediction: Prediction,
+    out: Path | str,
+    *,
+    source: str | Path | Sequence[Path] | None = None,
+    volume: Volume | None = None,
 ) -> dict[str, Path]:
     """Write a prediction next to others, under the name of its case.
 
@@ -25,10 +29,12 @@ def write_prediction(
         prediction: The answer.
         out: Folder, made if missing.
         source: The file, folder of a series, locator or list of files that was read; where it
-            is DICOM the heat map is written as DICOM too.
+            is DICOM the answer is written as DICOM too.
+        volume: The source where it is still at hand, for the film of a segmentation.
 
     Returns:
-        What was written: ``"json"`` always; ``"picture"``; with a heat map ``"overlay"``,
+        What was written. Of a segmentation see
+        :func:`scanwright.inference.segment.files.write_segmentation`; else ``"json"`` always; ``"picture"``; with a heat map ``"overlay"``,
         ``"nifti"`` for volumes, and ``"dicom"`` for DICOM sources.
 
     Raises:
@@ -40,6 +46,11 @@ def write_prediction(
     """
     out = Path(out)
     stem = file_stem(prediction.case)
+    if prediction.label_map is not None:
+        from scanwright.inference.segment.files import write_segmentation
+
+        dicom_files = _dicom_files(source)
+        return write_segmentation(prediction, out / stem, source=source, dicom=dicom_files, volume=volume)
     files: dict[str, Path] = {}
     left_out: dict[str, str] = {}
     if prediction.picture is not None:

@@ -6,6 +6,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from scanwright.inference.segment.instances import InstanceRule, objects
+    from scanwright.inference.segment.pieces import amounts, lesions_of, pieces_of
+    from scanwright.inference.segment.postprocess import PostRule, StructureRule, SweepCase, sweep
+    from scanwright.inference.segment.precision import gate
+    from scanwright.inference.segment.predictor import SegmentPredictor
     from scanwright.inference.segment.prepared import lay_out_half
     from scanwright.inference.segment.sliding import Slab, slide, slide_slabs
     from scanwright.inference.segment.tiles import gaussian, windows
@@ -13,27 +18,49 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Decision": "upsample",
+    "InstanceRule": "instances",
     "OnSource": "upsample",
+    "PostRule": "postprocess",
+    "SegmentPredictor": "predictor",
     "Slab": "sliding",
+    "StructureRule": "postprocess",
+    "SweepCase": "postprocess",
+    "amounts": "pieces",
+    "gate": "precision",
     "gaussian": "tiles",
     "lay_out_half": "prepared",
+    "lesions_of": "pieces",
+    "objects": "instances",
     "on_source": "upsample",
+    "pieces_of": "pieces",
     "resampled": "upsample",
     "slide": "sliding",
     "slide_slabs": "sliding",
+    "sweep": "postprocess",
     "windows": "tiles",
 }
 
 __all__ = [
     "Decision",
+    "InstanceRule",
     "OnSource",
+    "PostRule",
+    "SegmentPredictor",
     "Slab",
+    "StructureRule",
+    "SweepCase",
+    "amounts",
+    "gate",
     "gaussian",
     "lay_out_half",
+    "lesions_of",
+    "objects",
     "on_source",
+    "pieces_of",
     "resampled",
     "slide",
     "slide_slabs",
+    "sweep",
     "windows",
 ]
 

@@ -32,7 +32,8 @@ class Decision:
         target: ``"labels"``: the strongest output wins, 0 is background; ``"regions"``: each output
             on its own; ``"instances"``: background, inside and border are kept as probabilities.
         temperature: Logits are divided by it before they become probabilities; above 0.
-        thresholds: Least probability of each region; one half if empty.
+        thresholds: Least probability of each region, or of the one structure of ``"labels"``; one
+            half if empty. Where several structures compete the strongest wins whatever stands here.
         chances: Whether the probability of any structure is kept.
     """
 
@@ -182,7 +183,10 @@ def _labels(logits: NDArray[np.float32], spot: tuple[slice, ...], out: OnSource,
     best = logits[0].copy()
     labels = np.zeros(best.shape, dtype=np.uint8)
     for number, own in enumerate(logits[1:], 1):
-        labels[own > best] = number
+        margin = (
+            decision.temperature * _logit(decision.thresholds[0]) if len(logits) == 2 and decision.thresholds else 0
+        )
+        labels[own > best + np.float32(margin)] = number
         np.maximum(best, own, out=best)
     out.labels[spot] = labels
     if out.chances is not None:

@@ -1,0 +1,132 @@
+"""Lesions are measured in millimetres, against shapes whose figures are known."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+
+from scanwright.core import Grid, LabelMap, Volume
+from scanwright.inference.segment.diameters import diameters
+from scanwright.inference.segment.pieces import amounts, lesions_of, pieces_of
+
+
+def ct(array: np.ndarray, grid: Grid) -> Volume:
+    return Volume(array[None], grid, unit="HU", modality="CT")
+
+
+def test_a_ball_and_a_box_are_measured() -> None:
+    grid = Grid((80, 80, 40), np.diag([0.8, 0.8, 2.0, 1.0]))
+    i, j, k = np.meshgrid(*(np.arange(n) for n in grid.shape), indexing="ij")
+    ball = ((i - 20) * 0.8) ** 2 + ((j - 30) * 0.8) ** 2 + ((k - 15) * 2.0) ** 2 <= 10**2
+    labels = ball.astype(np.uint8)
+    labels[60:70, 40:45, 20:22] = 1
+    labels[70, 45, 22] = 1  # touches the box by a corner
+    labels[5:8, 70:72, 3] = 2
+    values = np.where(ball, 60, -50).astype(np.int16)
+    values[20, 30, 15] = 75
+    chances = np.where(labels > 0, 0.75, 0.1).astype(np.float32)
+    found = lesions_of(LabelMap(labels, grid), chances, ct(values, grid), ("tumour", "node"))
+    assert [(one.number, one.structure) for one in found] == [(1, "tumour"), (2, "tumour"), (3, "node")]
+    first, second, third = found
+    assert first.volume_ml == pytest.approx(4 / 3 * np.pi, rel=0.03)  # a ball of 1 cm radius: 4.19 mL
+    assert first.longest_mm == pytest.approx(20, abs=0.9)
+    assert first.perpendicular_mm == pytest.approx(20, abs=0.9)
+    assert first.slice == 15
+    assert first.centroid == pytest.approx((20, 30, 15), abs=1e-6)
+    assert first.centroid_mm == pytest.approx((16, 24, 30), abs=1e-6)
+    assert (first.low, first.high, first.unit) == (60, 75, "HU")
+    assert first.probability == pytest.approx(0.75)
+    assert first.side == "left", "x is 16 mm of 63 mm, and rises towards the right"
+    assert second.side == "right"
+    assert second.n_voxels == 101
+    assert second.volume_ml == pytest.approx(101 * 0.8 * 0.8 * 2 / 1000)
+    assert second.longest_mm == pytest.approx(np.hypot(9 * 0.8 + 0.8, 4 * 0.8), abs=0.25)
+    assert second.box == ((60, 70), (40, 45), (20, 22))
+    assert third.n_voxels == 6
+    told = amounts(LabelMap(labels, grid), ("tumour", "node"))
+    assert told["node"] == pytest.approx(6 * 1.28 / 1000)
+    assert told["tumour"] == pytest.approx(first.volume_ml + second.volume_ml)
+
+
+def test_a_picture_has_areas_and_no_side() -> None:
+    grid = Grid.of_picture(30, 40, (0.5, 0.5))
+    labels = np.zeros((30, 40, 1), np.uint8)
+    labels[5:15, 8:28] = 1
+    volume = Volume(np.zeros((1, 30, 40, 1), np.uint8), grid)
+    (one,) = lesions_of(LabelMap(labels, grid), None, volume, ("lesion",))
+    assert one.area_mm2 == pytest.approx(50)
+    assert (one.volume_ml, one.centroid_mm, one.side) == (None, None, "")
+    assert amounts(LabelMap(labels, grid), ("lesion",)) == {"lesion": pytest.approx(50)}
+    unknown = Grid.of_picture(30, 40)
+    (one,) = lesions_of(LabelMap(labels, unknown), None, Volume(volume.array, unknown), ("lesion",))
+    assert one.area_mm2 is None
+    assert one.longest_mm == pytest.approx(np.hypot(20, 9), abs=0.1), "pixels; a corner pixel's edge counts half"
+
+
+def test_overlapping_regions_and_objects() -> None:
+    grid = Grid((10, 10, 10), np.eye(4))
+    regions = np.zeros((2, 10, 10, 10), bool)
+    regions[0, 1:9, 1:9, 1:9] = regions[1, 3:5, 3:5, 3:5] = True
+    labels = LabelMap(regions[0].astype(np.uint8) + regions[1], grid)
+    volume = ct(np.zeros(grid.shape, np.int16), grid)
+    found = lesions_of(labels, None, volume, ("whole", "core"), regions=regions)
+    assert [(one.structure, one.n_voxels) for one in found] == [("whole", 512), ("core", 8)]
+    numbered = np.zeros(grid.shape, np.int32)
+    numbered[0:2, 0:2, 0:2], numbered[2:5, 0:2, 0:2] = 1, 2  # touching objects stay two
+    found = lesions_of(LabelMap(numbered, grid), None, volume, ("nucleus",), instances=True)
+    assert [one.n_voxels for one in found] == [12, 8]
+
+
+def test_only_the_largest_are_listed_and_the_rest_is_counted() -> None:
+    grid = Grid((30, 30, 10), np.eye(4))
+    labels = np.zeros(grid.shape, np.uint8)
+    labels[::3, ::3, ::3] = 1
+    labels[0:2, 0, 0] = 1
+    found = pieces_of(LabelMap(labels, grid), None, ct(np.zeros(grid.shape, np.int16), grid), ("spot",), most=5)
+    assert [one.n_voxels for one in found.lesions] == [2, 1, 1, 1, 1]
+    assert found.warnings == ("spot has 400 pieces; the 5 largest are listed, the others have 395 voxels together.",)
+
+
+def test_nothing_found_is_a_valid_result() -> None:
+    grid = Grid((8, 8, 8), np.eye(4))
+    empty = LabelMap(np.zeros(grid.shape, np.uint8), grid)
+    assert lesions_of(empty, None, ct(np.zeros(grid.shape, np.int16), grid), ("a", "b")) == ()
+
+
+@pytest.mark.parametrize("degrees", [0, 17, 45, 80])
+def test_diameters_of_an_ellipse(degrees: float) -> None:
+    i, j = np.mgrid[:120, :120] - 60.0
+    turn = np.deg2rad(degrees)
+    a, b = i * np.cos(turn) + j * 0.5 * np.sin(turn), -i * np.sin(turn) + j * 0.5 * np.cos(turn)
+    mask = (a / 25) ** 2 + (b / 15) ** 2 <= 1  # half axes of 25 and 15 mm; pixels of 1 x 0.5 mm
+    longest, across = diameters(mask, (1.0, 0.5))
+    scale = np.array([1.0, 0.5])
+    one, other = (longest[1] - longest[0]) * scale, (across[1] - across[0]) * scale
+    assert np.linalg.norm(one) == pytest.approx(50, abs=1.2)
+    assert np.linalg.norm(other) == pytest.approx(30, abs=1.2)
+    assert one @ other == pytest.approx(0, abs=1e-6)
+
+
+def test_diameters_of_a_pixel_and_of_a_line() -> None:
+    mask = np.zeros((9, 9), bool)
+    mask[4, 4] = True
+    longest, across = diameters(mask, (2.0, 1.0))
+    assert abs(longest[1] - longest[0])[0] * 2 == pytest.approx(2)
+    assert np.linalg.norm((across[1] - across[0]) * (2, 1)) == pytest.approx(1)
+    mask[4, 2:7] = True
+    longest, _ = diameters(mask, (1.0, 1.0))
+    assert np.linalg.norm(longest[1] - longest[0]) == pytest.approx(5)
+
+
+@pytest.mark.slow
+def test_a_thousand_lesions_in_a_large_ct_take_seconds() -> None:
+    grid = Grid((512, 512, 300), np.diag([0.7, 0.7, 1.0, 1.0]))
+    labels = np.zeros(grid.shape, np.uint8)
+    labels[20::50, 20::50, 20::30] = 1
+    labels[100:150, 100:150, 100:150] = 2
+    began = time.process_time()
+    found = pieces_of(LabelMap(labels, grid), None, ct(np.zeros(grid.shape, np.int16), grid), ("a", "b"))
+    assert len(found.lesions) == 201
+    assert time.process_time() - began < 20

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from scanwright.core.errors import GeometryError, InputError
 from scanwright.core.grid import Grid
 from scanwright.core.volume import LabelMap
-from scanwright.io.dicom.header import anatomy, code_item, long_string
+from scanwright.io.dicom.header import code_item, long_string
 from scanwright.io.dicom.note import MANUFACTURER, DicomNote
 from scanwright.io.dicom.pixels import unpacked
 from scanwright.io.dicom.sources import Sources, place_on, placed, planes_of, read_sources
@@ -24,6 +25,7 @@ Masks = Sequence[tuple[str, NDArray[np.bool_]]]
 """Names and ``(I, J, K)`` masks; they may overlap."""
 
 _MOST_SEGMENTS = 65_535
+_EACH_FRAME = ("SegmentIdentificationSequence", "PlanePositionSequence", "DerivationImageSequence")
 
 
 def write_segmentation(
@@ -190,7 +192,12 @@ def _object(
     )
     stamp(made, sources.first, note)
     own_dimensions(made)
-    made.SharedFunctionalGroupsSequence[0].FrameAnatomySequence = anatomy(sources.first)
+    shared, groups = made.SharedFunctionalGroupsSequence[0], made.PerFrameFunctionalGroupsSequence
+    for keyword in _EACH_FRAME:  # highdicom shares what all frames have in common; most readers look in the frame
+        if keyword in shared:
+            for group in groups:
+                setattr(group, keyword, copy.deepcopy(shared.get(keyword)))
+            delattr(shared, keyword)
     if kind == "LABELMAP":  # GDCM's encoder ends the process at odd sizes
         made.compress(RLELossless, encoding_plugin="pylibjpeg", generate_instance_uid=False)
     return made

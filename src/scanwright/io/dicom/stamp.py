@@ -67,7 +67,7 @@ def stamp(made: Any, source: Any, note: DicomNote) -> None:
     made.SeriesDate, made.SeriesTime = made.InstanceCreationDate, made.InstanceCreationTime
     if "Rows" in made:
         made.ImageComments = note.comment
-    if source.get("BodyPartExamined"):
+    if "Rows" in made and source.get("BodyPartExamined"):
         made.BodyPartExamined = source.BodyPartExamined
 
 

@@ -180,7 +180,9 @@ def _outlines_table(evaluations: list[Evaluation]) -> Table:
         for name, figures in rows[:_MOST_STRUCTURES]:
             table.add_row(escape(name), *[_with_ends(figures.get(n)) for n in wanted])
         if len(rows) > _MOST_STRUCTURES:
-            table.caption = f"The {_MOST_STRUCTURES} structures of {len(rows)} with the lowest Dice; the report has all."
+            table.caption = (
+                f"The {_MOST_STRUCTURES} structures of {len(rows)} with the lowest Dice; the report has all."
+            )
     return table
 
 

@@ -95,9 +95,7 @@ class Run:
         names = [n for n in _FIGURES if n in test[0].metrics]
         head = "".join(f"<th>{escape(n)}</th>" for n in names)
         body = "".join(
-            f"<tr><th>{escape(e.who)}</th>"
-            + "".join(f"<td>{e.metrics.get(n, '–')}</td>" for n in names)
-            + "</tr>"
+            f"<tr><th>{escape(e.who)}</th>" + "".join(f"<td>{e.metrics.get(n, '–')}</td>" for n in names) + "</tr>"
             for e in test
         )
         if test[0].task == "segment" and len(test[0].classes) > 1:

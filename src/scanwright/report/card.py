@@ -72,7 +72,9 @@ def _structures(contents: ReportContents) -> Iterator[str]:
     cohort = contents.cohort
     kind = cohort.mask_code.kind if cohort.mask_code is not None else "labels"
     values = cohort.mask_code.values if cohort.mask_code is not None else ()
-    said = ["every value but 0, one for each object"] if kind == "instances" else [", ".join(map(str, v)) for v in values]
+    said = (
+        ["every value but 0, one for each object"] if kind == "instances" else [", ".join(map(str, v)) for v in values]
+    )
     rows = [
         [str(k + 1), _plain(name), said[k] if k < len(said) else "–", _plain(contents.codes.get(name, "none"))]
         for k, name in enumerate(cohort.classes)

@@ -26,7 +26,7 @@ IGNORED = 255
 _FILL, _FINE_FILL = 0.42, 0.85
 _FINE = 7.0
 """Structures of a lesser mean width, in pixels of the drawing, are drawn without outlines."""
-_CLOSE = 0.45
+_CLOSE = 0.35
 """A close-up is made where the structures take less than this share of both sides."""
 _WHITE, _BLACK = np.array([255.0] * 3), np.array([0.0] * 3)
 
@@ -240,7 +240,9 @@ def _inner(labels: Labels, width: int) -> Mask:
     return np.asarray(rim & (labels > 0))
 
 
-def _outline(canvas: NDArray[np.float64], labels: Labels, table: NDArray[np.float64], objects: bool, pen: float) -> None:
+def _outline(
+    canvas: NDArray[np.float64], labels: Labels, table: NDArray[np.float64], objects: bool, pen: float
+) -> None:
     rim = _inner(labels, max(round(2 * pen), 1))
     canvas[rim] = _colours_of(labels[rim], table, objects)
 

@@ -19,9 +19,7 @@ CRISP = ((640, 88), (640, 78), (480, 78), (360, 76), *_STEPS[1:])
 """The same for drawings with fine coloured lines, which are made at the size that they are shown in."""
 
 
-def embed(
-    pictures: Sequence[NDArray[np.uint8] | None], steps: Sequence[tuple[int, int]] = _STEPS
-) -> list[str]:
+def embed(pictures: Sequence[NDArray[np.uint8] | None], steps: Sequence[tuple[int, int]] = _STEPS) -> list[str]:
     """Encode pictures so that together they fit a page.
 
     Args:

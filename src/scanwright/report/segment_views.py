@@ -108,7 +108,9 @@ def _comparison(contents: ReportContents, judged: Evaluation) -> dict[str, Any]:
     return {"heads": [WHO[who] for who in shown], "rows": rows}
 
 
-def structures_table(contents: ReportContents, judged: Evaluation, legend: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+def structures_table(
+    contents: ReportContents, judged: Evaluation, legend: Sequence[Mapping[str, str]]
+) -> dict[str, Any]:
     """Figures of each structure.
 
     Args:
@@ -151,7 +153,9 @@ def _bland_altman(contents: ReportContents, judged: Evaluation) -> Iterator[Figu
     lines = judged.curves.get("bland_altman", {})
     unit, size = unit_of(contents, "mL"), "volume" if contents.cohort.dimension == 3 else "area"
     shown = sorted(lines, key=lambda name: -_spread(lines[name]))[:MAX_CHARTS]
-    for name in sorted(shown, key=list(lines).index):
+    ordered = sorted(shown, key=list(lines).index)
+    first = next(iter(ordered), "")
+    for name in ordered:
         line = lines[name]
         points = [(m, d) for m, d in zip(line["mean"], line["difference"], strict=True) if math.isfinite(m + d)]
         if not points:
@@ -172,7 +176,7 @@ def _bland_altman(contents: ReportContents, judged: Evaluation) -> Iterator[Figu
         heights = [*(p[1] for p in points), *bias[:1], *ends, 0.0]
         room = (max(heights) - min(heights)) * 0.06 or 0.5
         axes = Axes(f"Bland–Altman of {name}", f"mean of true and drawn {size}, {unit}", f"drawn − true, {unit}", x, (min(heights) - room, max(heights) + room), level=0.0)  # fmt: skip
-        more = f" Shown: the {MAX_CHARTS} of {len(lines)} structures with the widest limits." if len(lines) > len(shown) else ""  # fmt: skip
+        more = f" Shown: the {MAX_CHARTS} of {len(lines)} structures with the widest limits." if len(lines) > len(shown) and name == first else ""  # fmt: skip
         words = f"Above 0 the model draws too much. The dashed lines hold the error of 95 of 100 cases.{more}"
         yield Figure(f"Size of {name}: drawn against true", draw(series, axes), words, tuple(legend))
 
@@ -192,7 +196,9 @@ def _reliability(judged: Evaluation) -> Figure:
     unit = (-0.01, 1.01)
     axes = Axes("Reliability of the probability map", "probability that the map states", "share of places that are true", unit, unit, diagonal=True)  # fmt: skip
     series, legend = _lines(judged, "reliability", "both")
-    words = "On the dashed line, 80 % means that 80 of 100 such places lie in a structure. Points below it are too sure."
+    words = (
+        "On the dashed line, 80 % means that 80 of 100 such places lie in a structure. Points below it are too sure."
+    )
     return Figure("Reliability of the probability map", draw(series, axes), words, legend)
 
 
@@ -253,9 +259,7 @@ def _drawings(contents: ReportContents) -> tuple[list[dict[str, Any]], list[dict
     planes: list[list[tuple[str, Drawn]]] = []
     for row in order:
         side = _SIDES.get(len(row["planes"]), 360)
-        planes.append(
-            [(str(p.get("name", "")), draw_plane(p, n, objects=objects, side=side)) for p in row["planes"]]
-        )
+        planes.append([(str(p.get("name", "")), draw_plane(p, n, objects=objects, side=side)) for p in row["planes"]])
     chosen = list(contents.samples)[:MAX_SAMPLES]
     wanted = [picture for _, picture in chosen]
     wanted += [picture for case in planes for _, one in case for picture in (one.plain, one.overlay)]

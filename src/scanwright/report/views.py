@@ -377,7 +377,16 @@ def race_table(race: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def pretty(name: str) -> str:
     """A key as words: ``"val_auroc_shifted"`` becomes ``"validation AUROC shifted"``."""
-    words = {"val": "validation", "auroc": "AUROC", "ece": "ECE", "lr": "learning rate", "mb": "MB", "f1": "F1", "dice": "Dice"}
+    words = {
+        "val": "validation",
+        "train": "training",
+        "auroc": "AUROC",
+        "ece": "ECE",
+        "lr": "learning rate",
+        "mb": "MB",
+        "f1": "F1",
+        "dice": "Dice",
+    }
     return " ".join(words.get(w, w) for w in name.replace("_", " ").replace("/", " ").split())
 
 

@@ -22,6 +22,7 @@ from scanwright.report.segment_words import segment_lights, segment_limits, segm
 
 _GRAVE = ("no better than guessing", "no better than the floor", "cannot be judged", "answering the mean")
 
+
 def verdict(contents: ReportContents) -> str:
     """The first paragraph, as one text.
 

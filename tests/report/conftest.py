@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from scanwright.core import Case, Cohort, Finding, Guess, Skipped
+from scanwright.core import Case, Cohort, Evaluation, Finding, Guess, Interval, MaskCode, Skipped
 from scanwright.evaluation import evaluate, majority_baseline
 from scanwright.report import ReportContents
 
@@ -18,6 +19,7 @@ CLASSES = {
     "multilabel": ("effusion", "nodule", "mass"),
     "ordinal": ("none", "mild", "severe"),
     "regress": ("age in years",),
+    "segment": ("anterior", "posterior"),
 }
 
 
@@ -43,6 +45,8 @@ def labels(task: str, y: np.ndarray) -> list[Any]:
 
 
 def make(task: str = "binary", *, n: int = 120, part: str = "test", **changes: Any) -> ReportContents:
+    if task == "segment":
+        return outlined(part=part, **changes)
     rng = np.random.default_rng(0)
     p, y = scored(task, n, rng)
     names = CLASSES[task]
@@ -73,6 +77,90 @@ def make(task: str = "binary", *, n: int = 120, part: str = "test", **changes: A
         "command": "scanwright run chest",
     }  # fmt: skip
     return ReportContents(**{**contents, **changes})
+
+
+def f_plane(name: str = "axial", *, aspect: float = 1.0, structure: int = 1) -> dict[str, Any]:
+    """A bright letter F on a dark plane, drawn one row too low."""
+    truth = np.zeros((40, 40), dtype=np.int64)
+    truth[8:32, 10:14] = truth[8:12, 10:28] = truth[18:22, 10:22] = structure
+    picture = np.where(truth > 0, 200, 60).astype(np.uint8)
+    return {"name": name, "picture": picture, "truth": truth, "answer": np.roll(truth, 1, axis=0), "aspect": aspect}
+
+
+def outlined(
+    names: tuple[str, ...] = CLASSES["segment"],
+    *,
+    dices: Any = None,
+    part: str = "test",
+    n_train: int = 30,
+    dimension: int = 3,
+    mask_code: MaskCode | None = None,
+    **changes: Any,
+) -> ReportContents:
+    """Contents of a segmentation with hand-made figures."""
+    dices = np.linspace(0.80, 0.96, 12) if dices is None else dices
+    train = [Case(f"train-{i}", f"t{i}.nii", None, f"t{i}", "train", masks=("m.nii",)) for i in range(n_train)]
+    tested = [Case(f"case-{i}", f"{i}.nii", None, f"p{i}", "test", masks=("m.nii",)) for i in range(len(dices))]
+    code = mask_code or MaskCode(tuple((k + 1,) for k in range(len(names))))
+    cohort = Cohort(
+        "brains",
+        Path("data"),
+        "decathlon",
+        "segment",
+        names,
+        (*train, *tested),
+        "MR",
+        dimension,
+        facts={"licence": "CC BY 4.0"},
+        mask_code=code,
+    )  # type: ignore[arg-type]
+    mean = float(np.mean(dices)) if len(dices) else math.nan
+    figures = {
+        "dice": Interval(mean, mean - 0.02, mean + 0.02), "iou": Interval(0.8, 0.75, 0.85), "hd95_mm": Interval(1.31, 1.2, 1.45),
+        "nsd": Interval(0.97, 0.96, 0.98), "volume_error_ml": Interval(0.12, 0.09, 0.16), "volume_bias_ml": Interval(0.06, 0.02, 0.1),
+    }  # fmt: skip
+    rows = tuple(
+        {
+            "case": f"case-{i}",
+            "patient": f"p{i}",
+            "dice": float(d),
+            **{f"dice:{c}": float(d) for c in names},
+            **{f"hd95_mm:{c}": 1.5 for c in names},
+        }
+        for i, d in enumerate(dices)
+    )
+    curves = {
+        "bland_altman": {
+            c: {"mean": [1.0, 2.0, 3.0], "difference": [0.1, 0.0, 0.2], "bias": [0.1], "limits": [-0.096, 0.296]}
+            for c in names
+        },
+        "reliability": {"any structure": {"x": [0.1, 0.5, 0.9], "y": [0.05, 0.5, 0.95]}},
+    }
+    own = Evaluation(
+        part, "segment", names, len(dices), len(dices), figures, {c: dict(figures) for c in names}, (), curves, (), rows
+    )  # type: ignore[arg-type]
+    floor = Evaluation(
+        part, "segment", names, len(dices), len(dices), {"dice": Interval(0.41, 0.38, 0.44)}, who="floor"
+    )  # type: ignore[arg-type]
+    facts: dict[str, Any] = {
+        "title": "Brains", "cohort": cohort, "evaluations": [own, floor],
+        "history": [{"candidate": "unet", "step": s, "train_loss": 1 / (s + 1), "val_loss": 1 / (s + 1), "val_dice": 0.1 * s, "learning_rate": 0.01} for s in range(5)],
+        "race": [{"candidate": "unet", "steps": 500, "score": 0.9, "seconds": 60.0, "parameters": 1000, "rung": 1}],
+        "samples": [("train-0", np.zeros((80, 80, 3), np.uint8))],
+        "segments": [{"case": f"case-{i}", "rank": rank, "dice": 0.9, "planes": [f_plane("axial"), f_plane("coronal", aspect=2.0), f_plane("sagittal")], "sentence": "The model drew 3.1 mL."} for i, rank in enumerate(("best", "median", "worst"))],
+        "provenance": {"seed": "0"}, "command": "scanwright run brains",
+    }  # fmt: skip
+    return ReportContents(**{**facts, **changes})
+
+
+@pytest.fixture(name="outlined")
+def outlined_fixture() -> Any:
+    return outlined
+
+
+@pytest.fixture(name="f_plane")
+def f_plane_fixture() -> Any:
+    return f_plane
 
 
 @pytest.fixture(name="make")

@@ -27,7 +27,7 @@ def browser() -> Iterator[Any]:
         chromium.close()
 
 
-@pytest.mark.parametrize("task", ["binary", "multilabel", "ordinal", "regress"])
+@pytest.mark.parametrize("task", ["binary", "multilabel", "ordinal", "regress", "segment"])
 def test_nothing_sticks_out_at_phone_width(browser: Any, make: Any, tmp_path: Path, task: str) -> None:
     long = "a-very-long-case-name-without-any-space-" * 6
     write_report(tmp_path / "r.html", make(task, provenance={"hash": "9a" * 64}, notes=[long], title=f"Films {long}"))

@@ -116,7 +116,7 @@ def test_limits_name_what_is_unknown(make: Any) -> None:
     assert "Two pictures are equal." in said
 
 
-@pytest.mark.parametrize("task", ["binary", "multiclass", "multilabel", "ordinal", "regress"])
+@pytest.mark.parametrize("task", ["binary", "multiclass", "multilabel", "ordinal", "regress", "segment"])
 def test_the_card_has_every_chapter(make: Any, task: str) -> None:
     card = model_card(make(task))
     chapters = [line[3:] for line in card.splitlines() if line.startswith("## ")]

@@ -26,7 +26,7 @@ IGNORED = 255
 _FILL, _FINE_FILL = 0.42, 0.85
 _FINE = 7.0
 """Structures of a lesser mean width, in pixels of the drawing, are drawn without outlines."""
-_CLOSE = 0.45
+_CLOSE = 0.35
 """A close-up is made where the structures take less than this share of both sides."""
 _WHITE, _BLACK = np.array([255.0] * 3), np.array([0.0] * 3)
 

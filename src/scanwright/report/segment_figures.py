@@ -79,8 +79,9 @@ def are_objects(contents: ReportContents) -> bool:
 
 
 def tile_names(contents: ReportContents, judged: Evaluation) -> list[str]:
-    """Figures for the top of the page, those that were measured."""
-    return [n for n in _TILES[kind_of(contents, judged)] if n in judged.metrics]
+    """Up to four figures for the top of the page, those that were measured."""
+    wanted = dict.fromkeys((*_TILES[kind_of(contents, judged)], *_TILES["structures"]))
+    return [n for n in wanted if n in judged.metrics and math.isfinite(judged.metrics[n].value)][:4]
 
 
 def column_names(contents: ReportContents, judged: Evaluation) -> list[str]:

@@ -153,7 +153,9 @@ def _bland_altman(contents: ReportContents, judged: Evaluation) -> Iterator[Figu
     lines = judged.curves.get("bland_altman", {})
     unit, size = unit_of(contents, "mL"), "volume" if contents.cohort.dimension == 3 else "area"
     shown = sorted(lines, key=lambda name: -_spread(lines[name]))[:MAX_CHARTS]
-    for name in sorted(shown, key=list(lines).index):
+    ordered = sorted(shown, key=list(lines).index)
+    first = next(iter(ordered), "")
+    for name in ordered:
         line = lines[name]
         points = [(m, d) for m, d in zip(line["mean"], line["difference"], strict=True) if math.isfinite(m + d)]
         if not points:
@@ -174,7 +176,7 @@ def _bland_altman(contents: ReportContents, judged: Evaluation) -> Iterator[Figu
         heights = [*(p[1] for p in points), *bias[:1], *ends, 0.0]
         room = (max(heights) - min(heights)) * 0.06 or 0.5
         axes = Axes(f"Bland–Altman of {name}", f"mean of true and drawn {size}, {unit}", f"drawn − true, {unit}", x, (min(heights) - room, max(heights) + room), level=0.0)  # fmt: skip
-        more = f" Shown: the {MAX_CHARTS} of {len(lines)} structures with the widest limits." if len(lines) > len(shown) else ""  # fmt: skip
+        more = f" Shown: the {MAX_CHARTS} of {len(lines)} structures with the widest limits." if len(lines) > len(shown) and name == first else ""  # fmt: skip
         words = f"Above 0 the model draws too much. The dashed lines hold the error of 95 of 100 cases.{more}"
         yield Figure(f"Size of {name}: drawn against true", draw(series, axes), words, tuple(legend))
 

@@ -379,6 +379,7 @@ def pretty(name: str) -> str:
     """A key as words: ``"val_auroc_shifted"`` becomes ``"validation AUROC shifted"``."""
     words = {
         "val": "validation",
+        "train": "training",
         "auroc": "AUROC",
         "ece": "ECE",
         "lr": "learning rate",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,11 +31,13 @@ class Explained:
         samples: Caption and picture of training cases, some of each class.
         cases: One row for each explained test case: names, pictures, whether right.
         examination: Result of the examination, as it stands in the model file.
+        segments: Rows of the best, median and worst answers of a segmentation.
     """
 
     samples: list[tuple[str, NDArray[np.uint8]]]
     cases: list[dict[str, Any]]
     examination: dict[str, Any] | None
+    segments: list[dict[str, Any]] = field(default_factory=list)
 
 
 def explain(

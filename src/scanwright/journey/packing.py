@@ -72,6 +72,9 @@ def pack(
             samples=explained.samples,
             explained=explained.cases,
             examination=explained.examination,
+            segments=explained.segments,
+            codes=_codes(cohort),
+            units=_units(cohort, plan, folder),
             provenance=provenance(folder, cohort, plan, trained.seconds),
             command=command(request, folder),
             notes=list(trained.notes),
@@ -93,6 +96,24 @@ def pack(
         folder.mark_done("pack", train_digest(plan, store))
         size_mb = folder.model.stat().st_size / 1e6
         emit(Said(stage="pack", text=f"The model file holds everything that is needed to predict ({size_mb:.1f} MB)."))
+
+
+def _codes(cohort: Cohort) -> dict[str, str]:
+    """Structures with their codes in SNOMED CT, as DICOM objects name them."""
+    if cohort.task != "segment":
+        return {}
+    from scanwright.io.dicom.structures import structure
+
+    codes = {name: structure(name).type for name in cohort.classes}
+    return {name: f"{code.scheme} {code.value} {code.meaning}" for name, code in codes.items()}
+
+
+def _units(cohort: Cohort, plan: Plan, folder: RunFolder) -> dict[str, str]:
+    """What amounts are measured in where they are no volumes."""
+    if cohort.task != "segment" or cohort.dimension == 3:
+        return {}
+    known = folder.json("fingerprint.json").get("spacing_median") is not None
+    return {"mm": "mm", "mL": "mm²"} if known else {"mm": "pixels", "mL": "pixels"}
 
 
 def provenance(folder: RunFolder, cohort: Cohort, plan: Plan | None, seconds: float) -> dict[str, str]:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from scanwright.core import Emit, Plan, Task
-from scanwright.io import Store, VoxelStore
+from scanwright.io.store import Store
+from scanwright.io.voxel_store import VoxelStore
 
 AnyStore = Store | VoxelStore
 

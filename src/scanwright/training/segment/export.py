@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from scanwright.core import Plan, ScanwrightError
+from scanwright.io.voxel_store import VoxelStore
 from scanwright.training.segment.train import load_segmenter
+from scanwright.training.segment.windows import Windows
 from scanwright.training.trained import Trained
 
 OPSET = 18
@@ -20,13 +21,13 @@ _VOXELS = 0.999
 _TOLERANCE = 1e-3
 
 
-def export_segmenter(trained: Trained, plan: Plan, windows: NDArray[np.floating]) -> bytes:
+def export_segmenter(trained: Trained, plan: Plan, store: VoxelStore) -> bytes:
     """Write the network as ONNX: input ``image`` ``(B, C, *size)``, output ``logits`` ``(B, n_outputs, *size)``.
 
     Args:
         trained: Result of training.
         plan: Its plan.
-        windows: One or a few real windows ``(n, C, *size)`` for the comparison.
+        store: Prepared cases; two windows of validation are compared.
 
     Returns:
         An ONNX file, opset 18, for any number of windows of the plan's size.
@@ -36,7 +37,7 @@ def export_segmenter(trained: Trained, plan: Plan, windows: NDArray[np.floating]
             largest, or its label maps in more than a thousandth of the voxels.
     """
     network = load_segmenter(trained, plan)
-    examples = torch.from_numpy(np.ascontiguousarray(windows[:2], dtype=np.float32))
+    examples = _examples(plan, store)
     pair = examples if len(examples) > 1 else examples.repeat(2, *(1,) * (examples.ndim - 1))
     for name in ("torch.onnx", "onnxscript", "onnx_ir"):
         logging.getLogger(name).setLevel(logging.ERROR)
@@ -57,6 +58,14 @@ def export_segmenter(trained: Trained, plan: Plan, windows: NDArray[np.floating]
         data = path.read_bytes()
     _compare(network, data, examples)
     return data
+
+
+def _examples(plan: Plan, store: VoxelStore) -> torch.Tensor:
+    data = Windows(store, plan, torch.device("cpu"))
+    rows = [int(n) for n in data.val[:2]]
+    middles = [tuple(n // 2 for n in store.shapes[row]) for row in rows]
+    pieces = [data.window(row, (i, j, k), data.size)[0] for row, (i, j, k) in zip(rows, middles, strict=True)]
+    return torch.from_numpy(np.stack(pieces).astype(np.float32))
 
 
 def _compare(network: torch.nn.Module, data: bytes, examples: torch.Tensor) -> None:

@@ -78,9 +78,9 @@ WHOLE_FIGURES: dict[str, Figure] = {
     "instance_recall": Figure("Recall of objects", "Of the true objects, the share that is found.", "higher", _UNIT, "", _OWN),
     "instance_f1": Figure("F1 of objects", "Harmonic mean of the two.", "higher", _UNIT, "", _OWN),
     "instance_segmentation_quality": Figure("Overlap of found objects", "Mean IoU of the pairs.", "higher", _UNIT, "", "Kirillov et al. 2019"),
+    "instance_panoptic_quality": Figure("Panoptic quality", "F1 of objects times the overlap of found objects.", "higher", _UNIT, "", "Kirillov et al. 2019"),
     "cpm": Figure("FROC score (CPM)", "Share of the lesions found, averaged over 1/8 to 8 false alarms a case.", "higher", _UNIT, "", "Setio et al. 2017; points of the curve equal to MONAI's compute_froc_score"),
     "ece": Figure("Calibration error (ECE)", "Mean gap between the probability of a voxel and what is there.", "lower", _UNIT, "", "Guo et al. 2017, 15 equal-width bins, voxels said to be below 1 % left out"),
-    "instance_panoptic_quality": Figure("Panoptic quality", "F1 of objects times the overlap of found objects.", "higher", _UNIT, "", "Kirillov et al. 2019"),
 }  # fmt: skip
 """Figures of the whole part: separated objects (means over cases), and what all cases give together."""
 

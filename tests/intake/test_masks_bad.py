@@ -146,7 +146,7 @@ def test_photographs_as_masks_are_refused(tmp_path: Path, draw: Callable[..., Pa
         scan(tmp_path)
 
 
-def test_a_missing_slice_and_a_tilted_gantry_are_found(tmp_path: Path) -> None:
+def test_a_missing_slice_is_found(tmp_path: Path) -> None:
     from scanwright.phantom import write_phantom
 
     root = write_phantom("chest-ct", tmp_path / "ct", patients=4, size=32, faults=False)

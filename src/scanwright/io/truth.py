@@ -34,13 +34,14 @@ def codes_of(code: MaskCode) -> tuple[tuple[int, ...], ...]:
         code: How masks are read.
 
     Returns:
-        For code 1, 2, 3 ... the class indices: one each, or several for regions.
+        For code 1, 2, 3 ... the class indices: one each, or several for regions. Label values of
+        the same classes share a code.
 
     Example:
         >>> codes_of(MaskCode(values=((1, 2), (2,))))
         ((0,), (0, 1))
     """
-    return tuple(tuple(k for k, values in enumerate(code.values) if value in values) for value in _distinct(code))
+    return tuple(_grouped(code))
 
 
 def read_truth(
@@ -119,7 +120,8 @@ def _read(source: str, root: Path | None, like: Grid) -> LabelMap:
 
 
 def _coded(array: NDArray[np.integer], code: MaskCode, name: str) -> NDArray[np.uint8]:
-    values = _distinct(code)
+    groups = _grouped(code)
+    values = sorted(v for group in groups.values() for v in group)
     there = {int(v) for v in np.unique(array)}
     known = {0, *values, *code.background, *([] if code.ignore is None else [code.ignore])}
     strange = sorted(there - known)
@@ -130,15 +132,19 @@ def _coded(array: NDArray[np.integer], code: MaskCode, name: str) -> NDArray[np.
             "Correct the mask, or name the value's structure with --structures.",
         )
     table = np.zeros(max(there | known) + 1, dtype=np.uint8)
-    for n, value in enumerate(values, start=1):
-        table[value] = n
+    for n, group in enumerate(groups.values(), start=1):
+        table[group] = n
     if code.ignore is not None:
         table[code.ignore] = IGNORED
     return table[array]
 
 
-def _distinct(code: MaskCode) -> list[int]:
-    return sorted({v for values in code.values for v in values})
+def _grouped(code: MaskCode) -> dict[tuple[int, ...], list[int]]:
+    """Classes to the label values that stand for exactly these, by the lowest value."""
+    found: dict[tuple[int, ...], list[int]] = {}
+    for value in sorted({v for values in code.values for v in values}):
+        found.setdefault(tuple(k for k, values in enumerate(code.values) if value in values), []).append(value)
+    return found
 
 
 def _from_files(masks: Sequence[str], like: Grid, root: Path | None, name: str) -> LabelMap:

@@ -53,6 +53,10 @@ def masks_below(place: Place, folders: set[str]) -> bool:
     pairs = pairs_of(place)
     if len(pairs.found) < _NEARLY_ALL * (len(pairs.found) + len(pairs.alone)) or not pairs.found:
         return False
+    above_masks = {f for _, masks in pairs.found for m in masks for f in m.source.split("/")[:-1]}
+    above_images = {f for picture, _ in pairs.found for f in picture.source.split("/")[:-1]}
+    if folders and folders <= above_masks - above_images:  # the masks' own folder
+        return True
     split = 0
     for picture, masks in pairs.found:
         image, mask = picture.source.split("/"), masks[0].source.split("/")

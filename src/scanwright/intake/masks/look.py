@@ -217,7 +217,7 @@ def _soft(seen: _Seen, name: str) -> Looked:
 
 
 def _labels(seen: _Seen, values: list[int]) -> Looked:
-    groups = [(v,) for v in values]
+    groups: list[tuple[int, ...]] = [(v,) for v in values]
     if values == [1, _WHITE] and not any({1, _WHITE} <= set(v.tolist()) for v in seen.values):
         groups = [(1, _WHITE)]  # some masks were saved as 0 and 1, others as 0 and 255
     names = tuple(f"structure {n}" for n in range(1, len(groups) + 1))

@@ -201,3 +201,19 @@ def test_unknown_precisions_and_other_tasks_are_refused(network: Any, plan: Any)
     other = chosen.model_copy(update={"task": "multiclass", "segmentation": None})
     with pytest.raises(PlanError, match="answers the task 'segment' alone"):
         SegmentPredictor.from_network(bright(network), other, threads=1)
+
+
+def test_the_right_predictor_is_opened(network: Any, plan: Any, members: Any, volume: Volume, tmp_path: Path) -> None:
+    from scanwright.inference import open_predictor
+    from scanwright.io.model_file import write_model_file
+
+    chosen = plan(("grey", "white"), size=(16, 16, 16))
+    trust = {"precision": {"precision": "bf16", "agreement": 1.0}, "post": {"white": {"keep": 1}}}
+    packed = members(bright(network), chosen, trust)
+    write_model_file(tmp_path / "m.scanwright", packed, facts={"name": "m", "version": "1.0.0"})
+    opened = open_predictor(tmp_path / "m.scanwright", threads=1)
+    assert isinstance(opened, SegmentPredictor)
+    assert (opened.task, opened.classes, opened.n_outputs) == ("segment", ("grey", "white"), 3)
+    answer = opened.predict(volume)
+    assert answer.model["name"] == "m"
+    assert answer.amounts["white"] == pytest.approx(144 * abs(np.linalg.det(AFFINE)) / 1000)

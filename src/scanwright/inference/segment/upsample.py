@@ -203,13 +203,14 @@ def _labels(logits: NDArray[np.float32], spot: tuple[slice, ...], out: OnSource,
 def _regions(logits: NDArray[np.float32], spot: tuple[slice, ...], out: OnSource, decision: Decision) -> None:
     labels = np.zeros(logits.shape[1:], dtype=np.uint8)
     for number, own in enumerate(logits):
+        place: tuple[int | slice, ...] = (number, *spot)
         least = decision.thresholds[number] if number < len(decision.thresholds) else 0.5
         there = own > decision.temperature * _logit(least)
         labels[there] = number + 1
         if out.regions is not None:
-            out.regions[(number, *spot)] = there
+            out.regions[place] = there
         if out.each is not None:
-            out.each[(number, *spot)] = 0.5 * (1 + np.tanh(own * np.float32(0.5 / decision.temperature)))
+            out.each[place] = 0.5 * (1 + np.tanh(own * np.float32(0.5 / decision.temperature)))
     out.labels[spot] = labels
     if out.chances is not None:
         scaled = logits.max(axis=0) * np.float32(1 / decision.temperature)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
-from scanwright.core import ModelFileError
+from scanwright.core import Grid, ModelFileError
 from scanwright.inference.segment.postprocess import PostRule, StructureRule, SweepCase, apply, sweep
+from scanwright.inference.segment.upsample import OnSource
 
 
 def blob(shape: tuple[int, int, int], *boxes: tuple[int, int, int, int]) -> np.ndarray:
@@ -84,3 +87,20 @@ def test_rules_are_written_and_read() -> None:
     assert PostRule.from_dict(rule.to_dict()) == rule
     with pytest.raises(ModelFileError, match="rules of structures"):
         PostRule.from_dict({"a": {"small": 3}})
+
+
+def test_a_case_is_made_of_an_answer_and_its_codes(plan: Any) -> None:
+    regions = np.stack([blob((8, 8, 8), (0, 0, 0, 6)), blob((8, 8, 8), (1, 1, 1, 3))])
+    chosen = plan(("whole", "core"), {"target": "regions", "codes": ((0,), (0, 1))})
+    truth = np.zeros((8, 8, 8), np.uint8)
+    truth[0:5, 0:5, 0:5], truth[1:4, 1:4, 1:4], truth[7, 7, 7] = 1, 2, 255
+    each = np.where(regions, 0.8, 0.1).astype(np.float16)
+    found = OnSource(regions.sum(axis=0).astype(np.uint8), regions, each=each)
+    case = SweepCase.of(found, truth, Grid((8, 8, 8), np.diag([2.0, 2.0, 2.0, 1.0])), chosen)
+    assert [mask.sum() for mask in case.truth] == [125, 27], "code 2 belongs to both"
+    assert case.voxel_ml == pytest.approx(0.008)
+    assert case.ignored is not None
+    assert case.ignored.sum() == 1
+    rule, figures = sweep([case], ("whole", "core"))
+    assert rule == PostRule()
+    assert figures["whole"]["before"] == pytest.approx(2 * 125 / (125 + 216))

@@ -17,6 +17,7 @@ from scanwright.inference import SegmentPredictor, open_engine, write_prediction
 from scanwright.inference.segment import gate, pictures
 from scanwright.io import read_volume, write_nifti
 
+DATA = Path(__file__).resolve().parents[3] / ".." / "shared" / "data"
 AFFINE = np.array([[0, -1.2, 0, 50.123456], [0, 0.1, 2.5, -70], [0.9, 0, 0.2, 10], [0, 0, 0, 1.0]])
 
 
@@ -201,3 +202,50 @@ def test_unknown_precisions_and_other_tasks_are_refused(network: Any, plan: Any)
     other = chosen.model_copy(update={"task": "multiclass", "segmentation": None})
     with pytest.raises(PlanError, match="answers the task 'segment' alone"):
         SegmentPredictor.from_network(bright(network), other, threads=1)
+
+
+def test_the_right_predictor_is_opened(network: Any, plan: Any, members: Any, volume: Volume, tmp_path: Path) -> None:
+    from scanwright.inference import open_predictor
+    from scanwright.io.model_file import write_model_file
+
+    chosen = plan(("grey", "white"), size=(16, 16, 16))
+    trust = {"precision": {"precision": "bf16", "agreement": 1.0}, "post": {"white": {"keep": 1}}}
+    packed = members(bright(network), chosen, trust)
+    write_model_file(tmp_path / "m.scanwright", packed, facts={"name": "m", "version": "1.0.0"})
+    opened = open_predictor(tmp_path / "m.scanwright", threads=1)
+    assert isinstance(opened, SegmentPredictor)
+    assert (opened.task, opened.classes, opened.n_outputs) == ("segment", ("grey", "white"), 3)
+    answer = opened.predict(volume)
+    assert answer.model["name"] == "m"
+    assert answer.amounts["white"] == pytest.approx(144 * abs(np.linalg.det(AFFINE)) / 1000)
+
+
+def test_a_dicom_series_gets_dicom_back(network: Any, plan: Any, tmp_path: Path) -> None:
+    import importlib.util
+
+    if importlib.util.find_spec("scanwright.io.dicom.objects") is None:
+        pytest.skip("this version writes no DICOM objects of segmentations")
+    source = DATA / "dicom_ct_liver_seg" / "ct"
+    if not source.is_dir():
+        pytest.skip("needs shared/data/dicom_ct_liver_seg")
+    import pydicom
+
+    from scanwright.core import Intensity
+
+    window = Intensity(method="window", low=-1000, high=1000)
+    chosen = plan(("bone",), dimension=2, size=(256, 256), intensity=window)
+    kernel = np.array([0.0, 100.0]).reshape(2, 1, 1, 1)  # the border lies at 250 HU
+    trust = {"post": {"bone": {"keep": 3}}}
+    one = SegmentPredictor.from_network(
+        bytes(network((256, 256), kernel, [0.0, -62.5])), chosen, trust=trust, threads=1
+    )
+    volume = read_volume(source)
+    answer = one.predict(volume, case="ct")
+    assert answer.label_map is not None
+    inside = volume.array[0][answer.label_map.array == 1]
+    assert inside.min() >= 249, "HU"
+    files = write_prediction(answer, tmp_path / "out", source=source, volume=volume)
+    told = json.loads(files["json"].read_text())
+    assert "not_written" not in told, told["not_written"]
+    assert pydicom.dcmread(files["seg"]).Modality == "SEG"
+    assert {"seg", "sr", "summary"} <= set(files)

@@ -101,11 +101,14 @@ def test_regions_may_overlap_and_have_thresholds_of_their_own(plan: Any) -> None
     grid = Grid((2, 2, 1), np.eye(4))
     logits = np.array([[[2.0, 2.0], [-2.0, 0.5]], [[2.0, -2.0], [2.0, -3.0]]], np.float32)[..., None]
     placement = lattice(grid, plan().preprocessing)
-    found = on_source([Slab(0, 0, 2, logits)], placement, Decision("regions", thresholds=(0.7, 0.5)), n_outputs=2)
+    found = on_source(
+        [Slab(0, 0, 2, logits)], placement, Decision("regions", thresholds=(0.7, 0.5), each=True), n_outputs=2
+    )
     assert found.regions is not None
     np.testing.assert_array_equal(found.regions[0, ..., 0], [[True, True], [False, False]])  # sigmoid(0.5) is 0.62
     np.testing.assert_array_equal(found.regions[1, ..., 0], [[True, False], [True, False]])
     np.testing.assert_array_equal(found.labels[..., 0], [[2, 1], [2, 0]])
+    np.testing.assert_allclose(found.each, 1 / (1 + np.exp(-logits)), atol=1e-3)
     np.testing.assert_allclose(found.chances[..., 0], 1 / (1 + np.exp([[-2.0, -2.0], [-2.0, -0.5]])), atol=1e-6)
 
 

@@ -9,12 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scanwright.core import Lesion, Prediction, ScanwrightError, Volume, png_bytes
+from scanwright.inference.segment.diameters import diameters
 from scanwright.inference.segment.pictures import film
 from scanwright.io.atomic import atomic_write, write_json
 
 Source = str | Path | Sequence[Path]
+Diameter = tuple[tuple[float, float], tuple[float, float]]
+DICOM_KINDS = ("seg", "sr", "summary")
+"""DICOM objects that are written beside a DICOM source: segmentation, measurements, summary."""
 
 _COLUMNS = (
     "number",
@@ -57,7 +62,7 @@ def write_segmentation(
         source: What was read, for the film through its slices; read again where ``volume`` is None.
         dicom: The source's DICOM files; none for other sources.
         volume: The source, where it is still at hand.
-        kinds: DICOM objects to write; those of ``io.dicom.objects`` if None.
+        kinds: DICOM objects to write, keys of ``io.dicom.objects.KINDS``; :data:`DICOM_KINDS` if None.
 
     Returns:
         What was written: ``"segmentation"`` (``segmentation.nii.gz``, or ``segmentation.png`` of a
@@ -140,9 +145,15 @@ def _dicom_objects(
     note = DicomNote(
         model=prediction.model.get("name", "model"), version=prediction.model.get("version", "1.0.0"), finding=""
     )
-    chosen: dict[str, Any] = {} if kinds is None else {"kinds": kinds}
-    written = write_objects(folder, prediction, source_files=dicom, note=note, **chosen)
-    return {str(kind): Path(path) for kind, path in written.items()}
+    chosen = DICOM_KINDS if kinds is None else tuple(kinds)
+    written = write_objects(folder, prediction, source_files=dicom, note=note, kinds=chosen, measure=_ends)
+    return {path.stem: path for path in written}
+
+
+def _ends(mask: NDArray[np.bool_], spacing: tuple[float, float]) -> tuple[Diameter, Diameter]:
+    """End points of the longest and of the perpendicular diameter, as ``io.dicom`` takes them."""
+    one, other = (tuple((float(i), float(j)) for i, j in ends) for ends in diameters(mask, spacing))
+    return (one[0], one[1]), (other[0], other[1])
 
 
 def _read(source: str | Path) -> Volume:

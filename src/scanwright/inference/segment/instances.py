@@ -44,7 +44,8 @@ class InstanceRule:
             ModelFileError: A key is unknown or a value is no number.
         """
         try:
-            return cls(**{k: int(v) if k == "smallest" else float(v) for k, v in told.items()})
+            numbers: dict[str, Any] = {k: int(v) if k == "smallest" else float(v) for k, v in told.items()}
+            return cls(**numbers)
         except (TypeError, ValueError):
             raise ModelFileError(
                 f"The rule of objects is {dict(told)}.",

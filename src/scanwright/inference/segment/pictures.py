@@ -29,7 +29,9 @@ _FRAME_MS = 80
 
 def best_slice(labels: NDArray[Any]) -> int:
     """The slice along the last axis with most foreground; the middle one where there is none."""
-    areas = np.array([int(np.count_nonzero(labels[..., k])) for k in range(labels.shape[2])])
+    areas = np.zeros(labels.shape[2], dtype=np.int64)
+    for plane in labels:
+        areas += np.count_nonzero(plane, axis=0)
     return int(areas.argmax()) if areas.any() else labels.shape[2] // 2
 
 

@@ -16,6 +16,7 @@ from scanwright.inference.segment.diameters import diameters
 _TOUCHING = np.ones((3, 3, 3), dtype=bool)
 _WITH_SIDES = ("CT", "MR", "PT", "NM")
 """Modalities whose left and right are those of the patient."""
+_COUNTED = 8 << 20
 MOST = 200
 """Pieces of a structure that are listed; the others are counted."""
 
@@ -81,7 +82,7 @@ def pieces_of(
     found: list[Lesion] = []
     warnings: list[str] = []
     for structure, (offset, parts) in _structures(label_map.array, names, regions, instances):
-        sizes = np.bincount(parts.reshape(-1))[1:] if parts.size else np.zeros(0, dtype=int)
+        sizes = counts(parts, int(parts.max(initial=0)))[1:]
         order = sorted(np.flatnonzero(sizes), key=lambda n: (-sizes[n], n))
         if len(order) > most:
             warnings.append(
@@ -113,15 +114,29 @@ def amounts(
     """
     grid = label_map.grid
     if regions is not None:
-        counts = [int(np.count_nonzero(one)) for one in regions]
+        told = [int(np.count_nonzero(one)) for one in regions]
     elif instances:
-        counts = [int(np.count_nonzero(label_map.array))]
+        told = [int(np.count_nonzero(label_map.array))]
     else:
-        total = np.zeros(len(names) + 1, dtype=np.int64)
-        for plane in label_map.array:  # bincount works on a copy of eight bytes a voxel
-            total += np.bincount(plane.reshape(-1), minlength=len(total))[: len(total)]
-        counts = [int(n) for n in total[1:]]
-    return {name: count * voxel_amount(grid) for name, count in zip(names, counts, strict=False)}
+        told = [int(n) for n in counts(label_map.array, len(names))[1:]]
+    return {name: count * voxel_amount(grid) for name, count in zip(names, told, strict=False)}
+
+
+def counts(numbers: NDArray[np.integer], n: int) -> NDArray[np.int64]:
+    """How often each number occurs, without a copy of the whole in eight bytes a voxel.
+
+    Args:
+        numbers: From 0 to ``n``, any shape.
+        n: The highest number.
+
+    Returns:
+        ``(n + 1,)``.
+    """
+    flat = numbers.reshape(-1)
+    total = np.zeros(n + 1, dtype=np.int64)
+    for first in range(0, flat.size, _COUNTED):
+        total += np.bincount(flat[first : first + _COUNTED], minlength=n + 1)
+    return total
 
 
 def voxel_amount(grid: Grid) -> float:

@@ -10,9 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from scanwright.core import ModelFileError
+from scanwright.core import Grid, ModelFileError, Plan
+from scanwright.inference.segment.pieces import counts, voxel_amount
+from scanwright.inference.segment.upsample import OnSource
 
 _TOUCHING = np.ones((3, 3, 3), dtype=bool)
+_IGNORED = 255
 MARGIN = 0.002
 THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 SIZES_ML = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -134,8 +137,8 @@ def apply(
             continue
         inner = labels[box] if regions is None else regions[n][box]
         mask = inner == n + 1 if regions is None else inner
-        parts, _ = ndimage.label(mask, structure=_TOUCHING)
-        stays = own.stay(np.bincount(parts.reshape(-1))[1:], voxel_ml)
+        parts, n_parts = ndimage.label(mask, structure=_TOUCHING)
+        stays = own.stay(counts(parts, n_parts)[1:], voxel_ml)
         gone = np.concatenate([[False], ~stays])
         inner[gone[parts]] = 0
         dropped += int(gone.sum())
@@ -164,6 +167,31 @@ class SweepCase:
     chances: NDArray[np.floating] | None = None
     ignored: NDArray[np.bool_] | None = None
     voxel_ml: float | None = None
+
+    @classmethod
+    def of(cls, found: OnSource, truth: NDArray[np.integer], grid: Grid, plan: Plan) -> SweepCase:
+        """Make a case of an answer and its truth.
+
+        Args:
+            found: On the source's grid; with ``each`` where thresholds of regions are to be chosen.
+            truth: ``(I, J, K)`` true codes on the same grid, 255 where unknown.
+            grid: Of the source.
+            plan: Of the task ``segment``, with labels or regions.
+
+        Returns:
+            The case.
+        """
+        codes = plan.segmentation.codes if plan.segmentation else ()
+        n = range(len(plan.classes))
+        masks = np.stack([np.isin(truth, [c for c, own in enumerate(codes, 1) if i in own]) for i in n])
+        chances, answer = found.each, found.regions
+        if answer is None:
+            answer = np.stack([found.labels == i + 1 for i in n])
+            if len(plan.classes) == 1 and found.chances is not None:
+                chances = found.chances[None]
+        ignored = truth == _IGNORED
+        voxel_ml = voxel_amount(grid) if grid.spacing_known and not grid.is_picture else None
+        return cls(masks, answer, chances, ignored if ignored.any() else None, voxel_ml)
 
 
 @dataclass(frozen=True, eq=False)

@@ -96,7 +96,7 @@ def _pairs(
 ) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
     segmentation = plan.segmentation
     if segmentation is None or segmentation.target == "instances":
-        yield answer.any(axis=0), truth > 0
+        yield np.asarray(answer.any(axis=0)), truth > 0
         return
     for index in range(len(plan.classes)):
         codes = [code for code, classes in enumerate(segmentation.codes, 1) if index in classes]

@@ -213,7 +213,7 @@ class _Runner:
             batch[n] = self.window(start)
         total = self._logits(batch)
         for axes in self.mirrors[1:]:
-            places = [axis + 2 for axis in axes]
+            places = tuple(axis + 2 for axis in axes)
             total += np.flip(self._logits(np.flip(batch, places)), places)
         if len(self.mirrors) > 1:
             total *= np.float32(1 / len(self.mirrors))
@@ -245,9 +245,9 @@ class _Sums:
         shape = list(frame.shape)
         shape[frame.axis] = frame.size[frame.axis]
         full = 4 * plan.n_outputs * prod(shape) <= _FULL_BYTES
-        self.kind = np.float32 if full else np.float16
-        self.sums = np.zeros((plan.n_outputs, *shape), dtype=self.kind)
-        self.weights = np.zeros(shape, dtype=self.kind)
+        self.kind: Any = np.float32 if full else np.float16
+        self.sums: Logits = np.zeros((plan.n_outputs, *shape), dtype=self.kind)
+        self.weights: Logits = np.zeros(shape, dtype=self.kind)
         regions = plan.segmentation is not None and plan.segmentation.target == "regions"
         self.blank = np.full(plan.n_outputs, -BACKGROUND_LOGIT, dtype=np.float32)
         if not regions:

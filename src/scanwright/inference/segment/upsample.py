@@ -35,12 +35,14 @@ class Decision:
         thresholds: Least probability of each region, or of the one structure of ``"labels"``; one
             half if empty. Where several structures compete the strongest wins whatever stands here.
         chances: Whether the probability of any structure is kept.
+        each: Whether the probability of each region is kept, for choosing thresholds.
     """
 
     target: Literal["labels", "regions", "instances"] = "labels"
     temperature: float = 1.0
     thresholds: tuple[float, ...] = ()
     chances: bool = True
+    each: bool = False
 
     @classmethod
     def of(cls, plan: Plan, *, temperature: float = 1.0, thresholds: Sequence[float] = ()) -> Decision:
@@ -74,12 +76,14 @@ class OnSource:
         chances: ``(I, J, K)`` probability of any structure, 0 .. 1; float32, for more than 50 million
             voxels float16; None if not asked for.
         inside: ``(I, J, K)`` probability of the inside of an object, for instances, else None.
+        each: ``(n, I, J, K)`` float16 probability of each region, where asked for, else None.
     """
 
     labels: NDArray[np.uint8]
     regions: NDArray[np.bool_] | None = None
     chances: NDArray[np.floating] | None = None
     inside: NDArray[np.floating] | None = None
+    each: NDArray[np.float16] | None = None
 
 
 def on_source(slabs: Iterable[Slab], placement: Placement, decision: Decision, *, n_outputs: int) -> OnSource:
@@ -102,16 +106,19 @@ def on_source(slabs: Iterable[Slab], placement: Placement, decision: Decision, *
     keep = decision.chances or decision.target == "instances"
     chances = np.zeros(shape, dtype=kind) if keep else None
     inside = np.zeros(shape, dtype=kind) if decision.target == "instances" else None
+    separate = decision.each and decision.target == "regions"
+    each = np.zeros((n_outputs, *shape), dtype=np.float16) if separate else None
     views = OnSource(  # the same memory, turned as the lattice is
         placement.turn.apply(labels),
         None if regions is None else placement.turn.apply(regions),
         None if chances is None else placement.turn.apply(chances),
         None if inside is None else placement.turn.apply(inside),
+        None if each is None else placement.turn.apply(each),
     )
     for piece in resampled(slabs, placement):
         spot = (slice(None),) * piece.axis + (slice(piece.start, piece.stop),)
         _DECIDE[decision.target](piece.logits, spot, views, decision)
-    return OnSource(labels, regions, chances, inside)
+    return OnSource(labels, regions, chances, inside, each)
 
 
 def resampled(slabs: Iterable[Slab], placement: Placement) -> Iterator[Slab]:
@@ -196,11 +203,14 @@ def _labels(logits: NDArray[np.float32], spot: tuple[slice, ...], out: OnSource,
 def _regions(logits: NDArray[np.float32], spot: tuple[slice, ...], out: OnSource, decision: Decision) -> None:
     labels = np.zeros(logits.shape[1:], dtype=np.uint8)
     for number, own in enumerate(logits):
+        place: tuple[int | slice, ...] = (number, *spot)
         least = decision.thresholds[number] if number < len(decision.thresholds) else 0.5
         there = own > decision.temperature * _logit(least)
         labels[there] = number + 1
         if out.regions is not None:
-            out.regions[(number, *spot)] = there
+            out.regions[place] = there
+        if out.each is not None:
+            out.each[place] = 0.5 * (1 + np.tanh(own * np.float32(0.5 / decision.temperature)))
     out.labels[spot] = labels
     if out.chances is not None:
         scaled = logits.max(axis=0) * np.float32(1 / decision.temperature)

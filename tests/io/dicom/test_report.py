@@ -43,16 +43,16 @@ def test_the_line_of_a_diameter_lies_where_it_was_measured(
     files = write_series(tmp_path / "in", direction)
     grid = grid_of(files, reverse=reverse)
     path = write_measurements(tmp_path / "sr.dcm", [SHAPE], grid=grid, source_files=files, note=NOTE)
-    group = sr.srread(path).content.get_planar_roi_measurement_groups()[0]
+    group = sr.srread(path).content.get_image_measurement_groups()[0]
     by_uid = {d.SOPInstanceUID: d for d in (pydicom.dcmread(f) for f in files)}
     ends = {"Long Axis": SHAPE.longest, "Short Axis": SHAPE.perpendicular}
     for measurement in group.get_measurements():
         if measurement.name.meaning not in ends:
             continue
-        line = measurement.referenced_coordinates[0]
+        line = next(item for item in measurement[0].ContentSequence if item.ValueType == "SCOORD")
         image = by_uid[line.ContentSequence[0].ReferencedSOPSequence[0].ReferencedSOPInstanceUID]
         across, down = np.array(image.ImageOrientationPatient, dtype=float).reshape(2, 3)
-        points = np.asarray(line.value) - 0.5  # the corner of the first pixel is 0, 0 (C.18.6.1.1)
+        points = np.asarray(line.GraphicData, dtype=float).reshape(-1, 2) - 0.5  # the corner of the first pixel is 0, 0 (C.18.6.1.1)
         place = np.array(image.ImagePositionPatient, dtype=float) + points[:, :1] * across * 0.6 + points[:, 1:] * down * 0.8
         expected = grid.world([(*at, 2) for at in ends.pop(measurement.name.meaning)]) * (-1, -1, 1)
         np.testing.assert_allclose(place, expected, atol=1e-2)
@@ -72,10 +72,12 @@ def test_a_group_says_what_was_measured(
     second = LesionShape(lesion(2), *[((17.0, 21.5), (17.0, 22.5))] * 2, 5, ((16.5, 22.0), (17.0, 22.5), (17.5, 22.0)))
     path = write_measurements(tmp_path / "sr.dcm", [SHAPE, second], **place, segmentation=seg)
     found = sr.srread(path)
-    groups = found.content.get_planar_roi_measurement_groups()
+    groups = found.content.get_image_measurement_groups()
     segments = pydicom.dcmread(seg).SegmentSequence
     assert [g.tracking_uid for g in groups] == [s.TrackingUID for s in segments]
-    assert all(g.roi is not None for g in groups)
+    for group in groups:  # a value without coordinates blanks a viewer
+        for measurement in group.get_measurements():
+            assert any(item.ValueType == "SCOORD" for item in measurement[0].ContentSequence)
     values = {m.name.value: (m.value, m.unit.value) for m in groups[0].get_measurements()}
     assert values == {
         "103339001": (7.2, "mm"), "103340004": (4.0, "mm"), "118565006": (1.25, "cm3"), "112031": (-35.5, "[hnsf'U]"),

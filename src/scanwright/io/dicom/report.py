@@ -26,6 +26,8 @@ _INTENSITY = {
     "SUVbw": (Code("126401", "DCM", "SUVbw"), Code("{SUVbw}g/ml", "UCUM", "Standardized Uptake Value body weight")),
     "BQML": (Code("activity", "99SCANWRIGHT", "Activity concentration"), Code("Bq/ml", "UCUM", "Becquerels/milliliter")),
 }
+_LONG, _SHORT = Code("103339001", "SCT", "Long Axis"), Code("103340004", "SCT", "Short Axis")
+_VOLUME, _AREA = Code("118565006", "SCT", "Volume"), Code("42798000", "SCT", "Area")
 _PIXEL_VALUE = (Code("pixel-value", "99SCANWRIGHT", "Pixel value"), Code("1", "UCUM", "no units"))
 _MR_SIGNAL = (Code("110852", "DCM", "MR signal intensity"), Code("1", "UCUM", "no units"))
 
@@ -66,8 +68,9 @@ def write_measurements(
 ) -> Path:
     """Write the measurements of lesions as a TID 1500 Measurement Report.
 
-    Every group has its region as coordinates on the source image, so that viewers can show it,
-    and each diameter the line that it was taken from. Volume and intensity are of the whole lesion.
+    Every value names coordinates on the source image, so that viewers can show it: a diameter the
+    line that it was taken from, the others the edge in that slice (though volume and intensity are
+    of the whole lesion).
 
     Args:
         path: File to write; it appears whole or not at all.
@@ -87,7 +90,7 @@ def write_measurements(
         InputError: There is no lesion, or no source.
 
     Source:
-        PS3.16 TID 1500, 1410, 1419; PS3.3 A.35.3 (Comprehensive SR), C.18.6 (coordinates: the
+        PS3.16 TID 1500, 1501, 300; PS3.3 A.35.3 (Comprehensive SR), C.18.6 (coordinates: the
         corner of the first pixel is 0, 0); written with highdicom.
     """
     path = Path(path)
@@ -188,14 +191,9 @@ def _group(
     source = sources.datasets[plane.source]
     frames = None if plane.frame is None else [plane.frame]
     image = sr.SourceImageForRegion(source.SOPClassUID, source.SOPInstanceUID, frames)
-    (a, b), (c, d) = one.longest, one.perpendicular
-    region = one.outline or (a, c, b, d)
     ids = _tracking(lesion, lesions, segments)
-    return sr.PlanarROIMeasurementsAndQualitativeEvaluations(
+    return sr.MeasurementsAndQualitativeEvaluations(
         tracking_identifier=sr.TrackingIdentifier(uid=ids[1], identifier=ids[0]),
-        referenced_region=sr.ImageRegion(
-            graphic_type="POLYLINE", graphic_data=_columns_rows([*region, region[0]]), source_image=image
-        ),
         finding_category=sr.CodedConcept(*found.category),
         finding_type=sr.CodedConcept(*found.type),
         finding_sites=_sites(lesion, sources.first),
@@ -211,28 +209,32 @@ def _values(one: LesionShape, image: Any, sources: Sources) -> list[Any]:
 
     lesion, known = one.lesion, sources.grid.spacing_known
     unit = sr.CodedConcept("mm", "UCUM", "millimeter") if known else sr.CodedConcept("{pixels}", "UCUM", "pixels")
-    made = []
-    for code, value, ends in (
-        (Code("103339001", "SCT", "Long Axis"), lesion.longest_mm, one.longest),
-        (Code("103340004", "SCT", "Short Axis"), lesion.perpendicular_mm, one.perpendicular),
-    ):
-        line = sr.CoordinatesForMeasurement(
-            graphic_type="POLYLINE", graphic_data=_columns_rows(ends), source_image=image
-        )
-        made.append(sr.Measurement(sr.CodedConcept(*code), _short(value), unit, referenced_coordinates=[line]))
-    if lesion.volume_ml is not None:
-        volume = sr.CodedConcept("118565006", "SCT", "Volume")
-        made.append(sr.Measurement(volume, _short(lesion.volume_ml), sr.CodedConcept("cm3", "UCUM", "cubic centimeter")))
-    if lesion.area_mm2 is not None:
-        area = sr.CodedConcept("42798000", "SCT", "Area")
-        made.append(sr.Measurement(area, _short(lesion.area_mm2), sr.CodedConcept("mm2", "UCUM", "square millimeter")))
+    (a, b), (c, d) = one.longest, one.perpendicular
+    region = [*(one.outline or (a, c, b, d))]
     plain = _MR_SIGNAL if sources.first.get("Modality") == "MR" else _PIXEL_VALUE
     name, unit_code = _INTENSITY.get(lesion.unit, plain)
-    mean = sr.CodedConcept("373098007", "SCT", "Mean")
-    made.append(
-        sr.Measurement(sr.CodedConcept(*name), _short(lesion.mean), sr.CodedConcept(*unit_code), derivation=mean)
-    )
-    return made
+    rows: list[tuple[Code, float | None, Any, Sequence[Point]]] = [
+        (_LONG, lesion.longest_mm, unit, one.longest),
+        (_SHORT, lesion.perpendicular_mm, unit, one.perpendicular),
+        (_VOLUME, lesion.volume_ml, sr.CodedConcept("cm3", "UCUM", "cubic centimeter"), [*region, region[0]]),
+        (_AREA, lesion.area_mm2, sr.CodedConcept("mm2", "UCUM", "square millimeter"), [*region, region[0]]),
+        (name, lesion.mean, sr.CodedConcept(*unit_code), [*region, region[0]]),
+    ]
+    return [
+        sr.Measurement(
+            sr.CodedConcept(*code),
+            _short(value),
+            unit_of,
+            derivation=sr.CodedConcept("373098007", "SCT", "Mean") if code == name else None,
+            referenced_coordinates=[
+                sr.CoordinatesForMeasurement(
+                    graphic_type="POLYLINE", graphic_data=_columns_rows(line), source_image=image
+                )
+            ],
+        )
+        for code, value, unit_of, line in rows
+        if value is not None
+    ]
 
 
 def _short(value: float) -> float:
@@ -317,7 +319,7 @@ def _evidence(datasets: Sequence[Any], first: Any) -> list[Any]:
     """Headers without the person, all of one study, for the lists of evidence."""
     made = [copied for one in datasets if (copied := stand_in(one)) is not None]
     for copied in made:
-        copied.StudyInstanceUID = first.StudyInstanceUID
+        copied.StudyInstanceUID, copied.SpecificCharacterSet = first.StudyInstanceUID, "ISO_IR 192"
     return made
 
 
@@ -349,7 +351,8 @@ def _compare(path: Path, lesions: Sequence[LesionShape], sources: Sources) -> No
     by_uid = {source.SOPInstanceUID: planes_of(source) for source in sources.used}
     lines = []
     for item in _all_items(pydicom.dcmread(path)):
-        if item.get("ValueType") == "NUM" and "ContentSequence" in item:
+        concept = item.ConceptNameCodeSequence[0].CodeValue if item.get("ConceptNameCodeSequence") else ""
+        if item.get("ValueType") == "NUM" and concept in (_LONG.value, _SHORT.value):
             lines += [one for one in item.ContentSequence if one.ValueType == "SCOORD"]
     expected = [(ends, one.slice) for one in lesions for ends in (one.longest, one.perpendicular)]
     for line, (ends, k) in zip(lines, expected, strict=True):

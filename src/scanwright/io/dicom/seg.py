@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from scanwright.io.dicom.frames import frames_of
 from scanwright.io.dicom.geometry import TOLERANCE_MM, Frame, stack
 from scanwright.io.dicom.open import SEGMENTATIONS, number, open_dicom, text
 from scanwright.io.dicom.pixels import layout_of, read_frames
+from scanwright.io.dicom.structures import Code
 from scanwright.io.guard import damaged, reading
 
 _MAX_SLICES = 20_000
@@ -39,6 +41,75 @@ def read_segmentation(path: Path) -> LabelMap:
     Source:
         PS3.3 A.51, C.8.20; places agree with dcmqi's conversion.
     """
+    with reading(path, "DICOM segmentation"):
+        found = _read(path)
+        array = _paint(path, found.planes, found.slot, found.grid, found.segments)
+    return LabelMap(array, found.grid, {n: text(s, "SegmentLabel") for n, s in found.described.items()})
+
+
+def read_segments(path: Path) -> list[Segment]:
+    """Read every segment of a BINARY or LABELMAP segmentation as a mask of its own.
+
+    Segments may overlap. One that is described but has no frame is an empty mask; one that has
+    frames but is not described has no code.
+
+    Args:
+        path: DICOM SEG file.
+
+    Returns:
+        Segments by number, all on one grid: from the first frame to the last.
+
+    Raises:
+        FormatError: It is no segmentation, or is fractional.
+        GeometryError: The frames do not lie on one grid.
+
+    Source:
+        PS3.3 A.51, C.8.20; places agree with dcmqi's conversion.
+    """
+    with reading(path, "DICOM segmentation"):
+        found = _read(path)
+        there = {int(v) for v in np.unique(found.planes)} if found.segments is None else set(found.segments)
+        made = []
+        for n in sorted((there | set(found.described)) - {0}):
+            mask = np.zeros((found.grid.shape[2], *found.grid.shape[:2]), dtype=bool)
+            for frame, plane in enumerate(found.planes):
+                if found.segments is None:
+                    mask[found.slot[frame]] |= plane == n
+                elif found.segments[frame] == n:
+                    mask[found.slot[frame]] |= plane != 0
+            about = found.described.get(n, Dataset())
+            name = text(about, "SegmentLabel") or f"segment {n}"
+            made.append(Segment(n, name, _code(about), mask.transpose(1, 2, 0), found.grid))
+    return made
+
+
+class Segment(NamedTuple):
+    """One segment of a segmentation.
+
+    Args:
+        number: Its number.
+        name: Its label.
+        code: Segmented property type; None where the file gives none.
+        mask: ``(I, J, K)`` bool.
+        grid: Place of the mask.
+    """
+
+    number: int
+    name: str
+    code: Code | None
+    mask: NDArray[np.bool_]
+    grid: Grid
+
+
+class _Found(NamedTuple):
+    planes: NDArray[np.generic]
+    slot: NDArray[np.intp]
+    grid: Grid
+    segments: list[int] | None
+    described: dict[int, Dataset]
+
+
+def _read(path: Path) -> _Found:
     dataset = open_dicom(path)
     if text(dataset, "SOPClassUID") not in SEGMENTATIONS:
         raise damaged(path, "DICOM segmentation", f"its modality is {text(dataset, 'Modality') or 'unknown'}")
@@ -49,16 +120,21 @@ def read_segmentation(path: Path) -> LabelMap:
             "A label map is read from a BINARY or LABELMAP segmentation.",
             "Export it as BINARY.",
         )
-    with reading(path, "DICOM segmentation"):
-        layout = layout_of(dataset, path)
-        planes = np.empty((layout.n_frames, layout.rows, layout.columns), layout.dtype)
-        read_frames(path, dataset, layout, planes)
-        frames = frames_of(dataset, path)
-        slot, grid = _slots(path, frames, layout.rows, layout.columns)
-        segments = _segment_numbers(path, dataset, layout.n_frames) if kind != "LABELMAP" else None
-        array = _paint(path, planes, slot, grid, segments)
-        names = {int(s.SegmentNumber): text(s, "SegmentLabel") for s in dataset.get("SegmentSequence") or []}
-    return LabelMap(array, grid, {n: name for n, name in names.items() if n > 0})
+    layout = layout_of(dataset, path)
+    planes = np.empty((layout.n_frames, layout.rows, layout.columns), layout.dtype)
+    read_frames(path, dataset, layout, planes)
+    slot, grid = _slots(path, frames_of(dataset, path), layout.rows, layout.columns)
+    segments = _segment_numbers(path, dataset, layout.n_frames) if kind != "LABELMAP" else None
+    described = {int(s.SegmentNumber): s for s in dataset.get("SegmentSequence") or []}
+    return _Found(planes, slot, grid, segments, {n: s for n, s in described.items() if n > 0})
+
+
+def _code(segment: Dataset) -> Code | None:
+    for item in segment.get("SegmentedPropertyTypeCodeSequence") or []:
+        value = text(item, "CodeValue") or text(item, "LongCodeValue")
+        if value:
+            return Code(value, text(item, "CodingSchemeDesignator"), text(item, "CodeMeaning"))
+    return None
 
 
 def _slots(path: Path, frames: list[Frame], rows: int, columns: int) -> tuple[NDArray[np.intp], Grid]:

@@ -14,6 +14,7 @@ from markupsafe import Markup, escape
 
 from scanwright.core import PARTS, Cohort, Evaluation, ResourceError, Task
 from scanwright.report.contents import ReportContents
+from scanwright.report.phrases import PART_WORDS, RESEARCH_USE
 from scanwright.report.pictures import embed
 from scanwright.report.sections import sections_of
 from scanwright.report.segment_views import segment_view
@@ -27,7 +28,6 @@ from scanwright.report.views import (
     race_table,
     tiles,
 )
-from scanwright.report.phrases import PART_WORDS, RESEARCH_USE
 from scanwright.report.words import (
     examined,
     faithfulness,

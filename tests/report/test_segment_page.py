@@ -251,3 +251,19 @@ def test_a_segment_page_asks_for_nothing_from_outside(outlined: Any, tmp_path: P
     text = render(outlined())
     assert not re.search(r"<script|<link|url\(|@import", text)
     assert all(v.startswith("data:image/") for v in re.findall(r'src="([^"]*)"', text))
+
+
+def test_the_terminal_shows_the_model_the_floor_and_every_structure(outlined: Any) -> None:
+    from rich.console import Console
+
+    from scanwright.cli.show import results_table
+
+    console = Console(width=120, record=True, file=io.StringIO())
+    console.print(results_table(list(outlined(dices=[0.88] * 12).evaluations)))
+    lines = console.export_text().splitlines()
+    start = {name: next(i for i, line in enumerate(lines) if name in line) for name in ("this model", "floor", "anterior", "posterior")}  # fmt: skip
+    assert list(start.values()) == sorted(start.values())
+    assert ["0.880", "1.310", "0.970"] == re.findall(r"\d\.\d{3}", lines[start["this model"]])
+    assert "0.860–0.900" in lines[start["this model"] + 1]
+    assert "0.410" in lines[start["floor"]]
+    assert results_table([]).title == "No case of the test part has a truth: there are no figures."

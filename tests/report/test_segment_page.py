@@ -263,7 +263,7 @@ def test_the_terminal_shows_the_model_the_floor_and_every_structure(outlined: An
     lines = console.export_text().splitlines()
     start = {name: next(i for i, line in enumerate(lines) if name in line) for name in ("this model", "floor", "anterior", "posterior")}  # fmt: skip
     assert list(start.values()) == sorted(start.values())
-    assert ["0.880", "1.310", "0.970"] == re.findall(r"\d\.\d{3}", lines[start["this model"]])
+    assert re.findall(r"\d\.\d{3}", lines[start["this model"]]) == ["0.880", "1.310", "0.970"]
     assert "0.860–0.900" in lines[start["this model"] + 1]
     assert "0.410" in lines[start["floor"]]
     assert results_table([]).title == "No case of the test part has a truth: there are no figures."

@@ -72,7 +72,7 @@ def test_a_small_structure_gets_a_close_up_of_its_own_place() -> None:
     assert rows.mean() == pytest.approx(180, abs=12)  # in the middle of the close-up
     assert columns.mean() == pytest.approx(180, abs=12)
     assert np.ptp(rows) > 100  # and large
-    white = np.argwhere((drawn.plain.min(axis=2) > 230))
+    white = np.argwhere(drawn.plain.min(axis=2) > 230)
     assert white.mean(axis=0) == pytest.approx([315 * 360 / 512, 115 * 360 / 512], abs=4)  # the frame is round it
     assert not draw_plane(plane(block(slice(5, 50), slice(5, 50)), truth[:60, :60]), 1).close
 

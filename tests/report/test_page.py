@@ -18,7 +18,7 @@ from scanwright.report.page import render
 
 SECTIONS = ["verdict", "data", "training", "quality", "attention", "errors", "limits", "provenance"]
 OUTLINES = ["verdict", "drawings", "quality", "cases", "data", "training", "limits", "provenance"]
-VOID = {"meta", "img", "br", "link", "hr", "input", "circle", "line", "rect"}
+VOID = {"meta", "img", "br", "link", "hr", "input", "line", "rect"}
 
 
 class Page(HTMLParser):

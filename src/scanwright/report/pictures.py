@@ -62,6 +62,8 @@ def encode(picture: NDArray[np.uint8], *, side: int = 320, quality: int = 86) ->
         return "image/png", out.getvalue()
     if max(image.size) > side:
         image.thumbnail((side, side), Image.Resampling.LANCZOS)
-    fine = {"subsampling": 0} if side > _STEPS[0][0] else {}
-    image.save(out, "JPEG", quality=quality, optimize=True, **fine)
+    if side > _STEPS[0][0]:  # not optimized: Pillow's buffer for that is too small for noise in full colour
+        image.save(out, "JPEG", quality=quality, subsampling=0)
+    else:
+        image.save(out, "JPEG", quality=quality, optimize=True)
     return "image/jpeg", out.getvalue()

@@ -269,7 +269,7 @@ def _drawings(contents: ReportContents) -> tuple[list[dict[str, Any]], list[dict
     for row, case in zip(order, planes, strict=True):
         shown = [{"name": name, "plain": next(uris), "overlay": next(uris), "close": d.close} for name, d in case]
         drawn.append({"case": str(row.get("case", "")), "dice": _text("dice", row.get("dice")), "sentence": str(row.get("sentence") or ""), "rank": str(row.get("rank", "")), "planes": shown})  # fmt: skip
-    titles = [_RANKS.get(row["rank"], "") for row in drawn]
+    titles = [_RANKS.get(str(row["rank"]), "") for row in drawn]
     for k, row in enumerate(drawn):
         several = titles.count(titles[k]) > 1
         row["title"] = "" if k and titles[k] == titles[k - 1] else _several(titles[k]) if several else titles[k]

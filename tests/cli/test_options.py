@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from scanwright.cli.app import app
 from scanwright.cli.options import KINDS, kinds_of
-from scanwright.core import InputError
+from scanwright.cli.show import predictions_table, results_table
+from scanwright.core import Evaluation, Grid, InputError, Interval, LabelMap, Prediction
 
 STAGES = ("scan", "check", "plan", "prepare", "train", "explain", "pack")
 
@@ -88,3 +92,29 @@ def test_an_unknown_kind_is_named_with_the_nearest() -> None:
         kinds_of(" , ")
     assert kinds_of(",".join(KINDS)) == KINDS
     assert kinds_of(None) is None
+
+
+def printed(table: Any) -> str:
+    console = Console(width=200, record=True, file=StringIO())
+    console.print(table)
+    return console.export_text()
+
+
+def test_segmentations_are_told_as_amounts() -> None:
+    labels = LabelMap(np.zeros((4, 4, 4), np.uint8), Grid((4, 4, 4)))
+    one = Prediction(
+        "a", "segment", ("liver",), (), (), "liver", grid=labels.grid, label_map=labels, amounts={"liver": 1512.4}
+    )
+    text = printed(predictions_table([one]))
+    assert "how much" in text
+    assert "liver 1,512 mL" in text
+
+
+def test_figures_of_a_segmentation_are_its_own() -> None:
+    good = Interval(0.912, 0.9, 0.93)
+    figures = Evaluation("test", "segment", ("liver",), 20, 20, {"dice": good, "hd95": Interval(3.1, 2.0, 4.5)})
+    text = printed(results_table([figures]))
+    assert "dice" in text
+    assert "HD95" in text
+    assert "0.912" in text
+    assert "AUROC" not in text

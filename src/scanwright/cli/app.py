@@ -59,7 +59,8 @@ def _run(source: Path, until: str, quiet: bool, **wishes: Any) -> Any:
     if until == "pack":
         evaluations = [e for e in run.evaluations if e.part == "test"]
         show.console.print()
-        show.console.print(results_table(evaluations))
+        if evaluations:
+            show.console.print(results_table(evaluations))
         for text in dict.fromkeys(w for e in evaluations if e.who == "model" for w in e.warnings):
             show.console.print(f"[yellow]![/] {text}")
         show.console.print(f"\nReport  {run.path / 'report.html'}\nModel   {run.path / 'model.scanwright'}")

@@ -2,11 +2,34 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from scanwright.cli.options import (
+    AsJson,
+    BudgetText,
+    Devices,
+    Labels,
+    Layout,
+    Modality,
+    ModelFile,
+    Out,
+    Patient,
+    PlanFile,
+    Quiet,
+    Repair,
+    Seed,
+    Source,
+    Structures,
+    TaskName,
+    Until,
+    Write,
+    kinds_of,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -17,41 +40,6 @@ app = typer.Typer(
     help="One folder of medical images in; a tested, explained model and a running service out.\n\n"
     "Research use – not a medical device. Add --debug to any command to see a full traceback.",
 )
-
-Source = Annotated[Path, typer.Argument(help="Folder, file or archive of images.", show_default=False)]
-Out = Annotated[Path | None, typer.Option("--out", "-o", help="Run folder. Default: runs/<name>.", show_default=False)]
-BudgetText = Annotated[
-    str,
-    typer.Option("--budget", "-b", help="How long the whole run may take: 90s, 10m, 6h, or quick, standard, thorough."),
-]
-Seed = Annotated[int, typer.Option("--seed", help="Seed of everything random.")]
-TaskName = Annotated[
-    str | None,
-    typer.Option(
-        "--task", help="binary, multiclass, multilabel, ordinal or regress. Default: inferred.", show_default=False
-    ),
-]
-Labels = Annotated[
-    str | None,
-    typer.Option("--labels", help="Label column, several with commas, or a table of labels.", show_default=False),
-]
-Patient = Annotated[str | None, typer.Option("--patient", help="Patient column.", show_default=False)]
-Layout = Annotated[
-    str | None, typer.Option("--layout", help="How the folder is laid out. Default: inferred.", show_default=False)
-]
-Modality = Annotated[
-    str | None, typer.Option("--modality", help="CT, MR, DX, MG, US, PT, XC ... Default: inferred.", show_default=False)
-]
-Devices = Annotated[str, typer.Option("--devices", help="auto, cpu, cuda, or how many devices to train on.")]
-PlanFile = Annotated[
-    Path | None, typer.Option("--plan", help="Follow this plan.json instead of making one.", show_default=False)
-]
-Repair = Annotated[
-    str, typer.Option("--repair", help="auto, always or never leave out cases that check finds at fault.")
-]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print warnings and results only.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-ModelFile = Annotated[Path, typer.Argument(help="A model.scanwright file.", show_default=False)]
 
 
 def _cache() -> Path:
@@ -71,7 +59,8 @@ def _run(source: Path, until: str, quiet: bool, **wishes: Any) -> Any:
     if until == "pack":
         evaluations = [e for e in run.evaluations if e.part == "test"]
         show.console.print()
-        show.console.print(results_table(evaluations))
+        if evaluations:
+            show.console.print(results_table(evaluations))
         for text in dict.fromkeys(w for e in evaluations if e.who == "model" for w in e.warnings):
             show.console.print(f"[yellow]![/] {text}")
         show.console.print(f"\nReport  {run.path / 'report.html'}\nModel   {run.path / 'model.scanwright'}")
@@ -81,34 +70,10 @@ def _run(source: Path, until: str, quiet: bool, **wishes: Any) -> Any:
     return run
 
 
-@app.command()
-def run(
-    source: Source,
-    out: Out = None,
-    budget: BudgetText = "standard",
-    seed: Seed = 0,
-    task: TaskName = None,
-    labels: Labels = None,
-    patient: Patient = None,
-    layout: Layout = None,
-    modality: Modality = None,
-    devices: Devices = "auto",
-    plan: PlanFile = None,
-    repair: Repair = "auto",
-    until: Annotated[
-        str,
-        typer.Option("--until", help="Stop after this stage: scan, check, plan, prepare, train, evaluate, explain."),
-    ] = "pack",
-    quiet: Quiet = False,
-) -> None:
-    """Turn a folder of images into a tested, explained model. Typed again, it goes on."""
-    _run(
-        source, until, quiet, out=out, budget=budget, seed=seed, task=task, labels=labels, patient=patient,
-        layout=layout, modality=modality, devices=devices, plan=plan, repair=repair,
-    )  # fmt: skip
-
-
 def _stage(name: str, text: str) -> None:
+    """Make a command that runs the chain up to a stage; ``run`` is told by --until where to stop."""
+    stage = "" if name == "run" else name
+
     def command(
         source: Source,
         out: Out = None,
@@ -116,6 +81,7 @@ def _stage(name: str, text: str) -> None:
         seed: Seed = 0,
         task: TaskName = None,
         labels: Labels = None,
+        structures: Structures = None,
         patient: Patient = None,
         layout: Layout = None,
         modality: Modality = None,
@@ -123,15 +89,23 @@ def _stage(name: str, text: str) -> None:
         plan: PlanFile = None,
         repair: Repair = "auto",
         quiet: Quiet = False,
+        until: Until = "pack",
     ) -> None:
+        wishes = {"structures": structures} if structures else {}
         _run(
-            source, name, quiet, out=out, budget=budget, seed=seed, task=task, labels=labels, patient=patient,
-            layout=layout, modality=modality, devices=devices, plan=plan, repair=repair,
+            source, stage or until, quiet, out=out, budget=budget, seed=seed, task=task, labels=labels,
+            patient=patient, layout=layout, modality=modality, devices=devices, plan=plan, repair=repair, **wishes,
         )  # fmt: skip
 
+    if stage:  # a stage is where it stops: only run may say so
+        signature = inspect.signature(command, eval_str=True)
+        kept = [p for p in signature.parameters.values() if p.name != "until"]
+        command.__signature__ = signature.replace(parameters=kept)  # type: ignore[attr-defined]
+        del command.__annotations__["until"]
     app.command(name, help=text)(command)
 
 
+_stage("run", "Turn a folder of images into a tested, explained model. Typed again, it goes on.")
 _stage("scan", "See what a folder holds: task, labels, patients, parts; nothing is trained.")
 _stage("check", "Look for leaks, duplicates, damaged files and wrong labels; lock the parts.")
 _stage("plan", "Measure cohort and machine, and write plan.json, every choice with its reason.")
@@ -175,6 +149,7 @@ def predict(
         "predictions"
     ),
     heatmap: Annotated[bool, typer.Option("--heatmap/--no-heatmap", help="Draw where the model looked.")] = True,
+    write: Write = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -185,8 +160,10 @@ def predict(
     from scanwright.cli.show import Show, predictions_table
     from scanwright.core import Failure
 
+    kinds = kinds_of(write)
+    wishes: dict[str, Any] = {"write": kinds} if kinds else {}
     with Show(quiet=quiet or as_json) as show:
-        answers = workflow.predict(model, images, out=out, heatmap=heatmap, emit=show)
+        answers = workflow.predict(model, images, out=out, heatmap=heatmap, emit=show, **wishes)
     failures = [a for a in answers if isinstance(a, Failure)]
     if as_json:
         rows = [{"case": a.case, "failure": a.reason} if isinstance(a, Failure) else a.to_dict() for a in answers]

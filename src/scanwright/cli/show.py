@@ -107,6 +107,10 @@ class Show:
         self._finished(type("End", (), {"seconds": 0})())
 
 
+_TOLD: dict[str, tuple[str, ...]] = {"regress": ("mae", "rmse", "r2"), "segment": ("dice", "iou", "nsd", "hd95")}
+_CAPITALS = ("auroc", "mae", "rmse", "iou", "nsd", "hd95")
+
+
 def results_table(evaluations: list[Evaluation]) -> Table:
     """The model against its baselines, with 95 % intervals.
 
@@ -122,17 +126,17 @@ def results_table(evaluations: list[Evaluation]) -> Table:
     if evaluations[0].task == "segment":
         return _outlines_table(evaluations)
     names = {"model": "this model", "linear": "linear baseline", "majority": "majority floor"}
-    wanted = ["auroc", "accuracy", "balanced_accuracy", "f1"]
-    if evaluations[0].task == "regress":
-        wanted = ["mae", "rmse", "r2"]
     first = evaluations[0]
+    usual = ("auroc", "accuracy", "balanced_accuracy", "f1")
+    wanted = _TOLD.get(first.task, usual)
+    wanted = tuple(n for n in wanted if any(n in e.metrics for e in evaluations)) or wanted[:1]
     table = Table(
         title=f"{first.part} part: {first.n_cases} cases of {first.n_patients} patients (95 % intervals)",
         title_justify="left",
     )
     table.add_column("")
     for name in wanted:
-        table.add_column(name.upper() if name in ("auroc", "mae", "rmse") else name.replace("_", " "), justify="right")
+        table.add_column(name.upper() if name in _CAPITALS else name.replace("_", " "), justify="right")
     known = {e.who: e for e in evaluations}
     for who in (name for name in names if name in known):
         table.add_row(names[who], *[_two_lines(known[who], n) for n in wanted], style="bold" if who == "model" else "")
@@ -195,6 +199,11 @@ def _with_ends(found: Interval | None) -> str:
         return "–"
     ends = f"\n{found.low:.3f}–{found.high:.3f}" if math.isfinite(found.low) and math.isfinite(found.high) else ""
     return f"{found.value:.3f}{ends}"
+def amount_unit(answer: Prediction) -> str:
+    """Unit of a prediction's amounts: mL, mm2 of a picture, or pixels."""
+    if answer.grid is None or not answer.grid.spacing_known:
+        return "pixels"
+    return "mm2" if answer.grid.is_picture else "mL"
 
 
 def predictions_table(answers: list[Prediction | Failure]) -> Table:
@@ -207,13 +216,16 @@ def predictions_table(answers: list[Prediction | Failure]) -> Table:
         A table to print.
     """
     table = Table()
-    for name in ("case", "answer", "how sure", ""):
+    told = "how much" if any(isinstance(a, Prediction) and a.label_map is not None for a in answers) else "how sure"
+    for name in ("case", "answer", told, ""):
         table.add_column(name, overflow="fold")
     for answer in answers:
         if isinstance(answer, Failure):
             table.add_row(escape(answer.case), "[red]failed[/]", "", escape(answer.reason))
             continue
         sure = ", ".join(f"{n} {p:.1%}" for n, p in zip(answer.classes, answer.probabilities, strict=False))
+        if answer.label_map is not None:
+            sure = ", ".join(f"{n} {v:,.4g} {amount_unit(answer)}" for n, v in answer.amounts.items())
         table.add_row(
             escape(answer.case), f"[bold]{escape(answer.label)}[/]", escape(sure), escape(" ".join(answer.warnings))
         )

@@ -41,7 +41,7 @@ def open_array(source: str | Path, *, root: Path | None = None) -> NDArray[Any]:
         root: Folder that a relative path starts from.
 
     Returns:
-        Read-only array of any shape, in the type of the file.
+        Read-only array of any shape, in the type of the file; bytes of text as text.
 
     Raises:
         FormatError: The file is damaged, truncated, or holds Python objects.
@@ -164,6 +164,8 @@ def _array_of(locator: Locator) -> NDArray[Any]:
         raise damaged(path, "array", f"it holds {NAMES[kind]} data")
     with reading(path, NAMES[kind]):
         array = opener[kind](path, locator.member)
+        if array.dtype.kind == "S":
+            array = np.char.decode(array, "utf-8", "replace")
         array.setflags(write=False)
     with _lock:
         _open[key] = array
@@ -180,12 +182,12 @@ def _npy_header(file: Any, path: Path) -> tuple[tuple[int, ...], bool, np.dtype[
     version = np.lib.format.read_magic(file)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, fortran, dtype = read(file)
-    if dtype.hasobject or dtype.kind not in "biuf":
+    if dtype.hasobject or dtype.kind not in "biufUS":  # text is a label; as an image it is refused later
         what = "Python objects" if dtype.hasobject else f"values of type {dtype}"
         raise FormatError(
             f"{path.name} holds {what}.",
-            "Arrays of images hold plain numbers; pickled objects are never loaded.",
-            "Save it again with numpy.save(..., allow_pickle=False) as uint8, int16 or float32.",
+            "Arrays hold plain numbers, or text for labels; pickled objects are never loaded.",
+            "Save it again with allow_pickle=False: images as uint8, int16 or float32, names with dtype=str.",
         )
     if any(n < 0 for n in shape):
         raise damaged(path, "npy", "its header holds a negative size")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from scanwright.core.errors import FormatError
 from scanwright.io.guard import check_pixels, check_size, damaged
+from scanwright.io.tiff_lzw import is_lzw, lzw_page
 
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _MAX_PAGES = 100_000
@@ -73,10 +74,10 @@ def tiff_planes(path: Path) -> tuple[NDArray[Any], bool]:
         try:
             stack, axes = _decode(path, tif, pages, whole)
         except (ValueError, ImportError, AttributeError) as error:
-            stack, axes = _pages_with_pillow(path, len(pages), error)
+            stack, axes = _pages_with_pillow(path, len(pages), int(np.max(first.bitspersample)), error)
         turn = first.tags.get(274)
         inverted = first.photometric == 0 and stack.dtype.kind == "u"
-        depth = int(first.bitspersample)
+        depth = int(np.max(first.bitspersample))
     planes, is_rgb = _arrange(path, stack, axes)
     if inverted:
         planes = ((1 << min(depth, planes.dtype.itemsize * 8)) - 1 - planes.astype(np.int64)).astype(planes.dtype)
@@ -88,6 +89,11 @@ def tiff_planes(path: Path) -> tuple[NDArray[Any], bool]:
 def _decode(path: Path, tif: Any, pages: list[Any], whole: bool) -> tuple[NDArray[Any], str]:
     if any(p.photometric in (3, 6) or p.compression in (6, 7) for p in pages):
         raise ValueError("palette and JPEG pages are left to Pillow")
+    if all(is_lzw(p) for p in pages):
+        first = pages[0]
+        check_size(path, "TIFF", int(np.prod(first.shape, dtype=np.int64)) * first.dtype.itemsize * len(pages))
+        stack = np.stack([lzw_page(path, tif, p) for p in pages])
+        return stack, "QYX" if stack.ndim == 3 else "QYXS"
     if whole:
         series = tif.series[0]
         check_size(path, "TIFF", int(np.prod(series.shape, dtype=np.int64)) * series.dtype.itemsize)
@@ -96,7 +102,7 @@ def _decode(path: Path, tif: Any, pages: list[Any], whole: bool) -> tuple[NDArra
     return np.stack([p.asarray() for p in pages]), "Q" + str(pages[0].axes)
 
 
-def _pages_with_pillow(path: Path, n_pages: int, cause: Exception) -> tuple[NDArray[Any], str]:
+def _pages_with_pillow(path: Path, n_pages: int, depth: int, cause: Exception) -> tuple[NDArray[Any], str]:
     from PIL import Image, ImageSequence
 
     from scanwright.io.raster import plain_pixels
@@ -106,6 +112,12 @@ def _pages_with_pillow(path: Path, n_pages: int, cause: Exception) -> tuple[NDAr
     frames = [f for f in frames if f.shape == frames[0].shape]
     if len(frames) != n_pages:
         raise damaged(path, "TIFF", "some of its pages cannot be decoded") from cause
+    if frames[0].dtype.itemsize * 8 < depth:
+        raise FormatError(
+            f"{path.name} holds {depth} bits a value in a compression that is not read with all of them.",
+            "TIFF pages are plain, or packed with LZW, Deflate or PackBits; JPEG pages have 8 bits.",
+            "Save it with LZW or Deflate.",
+        ) from cause
     return np.stack(frames), "QYXS" if frames[0].ndim == 3 else "QYX"
 
 

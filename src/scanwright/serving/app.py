@@ -252,7 +252,7 @@ async def segmentation(request: Request, key: str) -> Response:
     path = _service(request).results.find(f"{key}.nii.gz")
     if path is None:
         raise _expired()
-    return FileResponse(path, media_type="application/gzip", filename="segmentation.nii.gz")
+    return FileResponse(path, media_type="application/gzip")
 
 
 def _summary(slot: Slot) -> dict[str, Any]:

@@ -29,7 +29,7 @@ export function lesions(result, show) {
   if (!result.lesions) return null;
   if (!result.lesions.length) return make("p", {}, say("noLesions"));
   const flat = !(result.slices?.count > 1);
-  const columns = ["no", "structure", "size", "diameters", "mean", "side", "certainty", ...(flat ? [] : ["slice"])];
+  const columns = ["no", ...(flat ? [] : ["slice"]), "structure", "size", "diameters", "mean", "side", "certainty"];
   const table = make(
     "table",
     { class: "lesions" },
@@ -53,7 +53,7 @@ function row(result, one, flat, show) {
   if (!flat) {
     const go = make("button", { type: "button", class: "go", "aria-label": say("toSlice", { k: one.slice + 1, n: one.number }) }, String(one.slice + 1));
     go.addEventListener("click", () => show(one.slice));
-    cells.push(go);
+    cells.unshift(go); // beside the number, where a narrow window still shows it
   }
   return make("tr", {}, make("th", { scope: "row" }, String(one.number)), ...cells.map((c) => make("td", {}, c)));
 }

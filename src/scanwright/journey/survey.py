@@ -74,17 +74,21 @@ def check(folder: RunFolder, cohort: Cohort, request: Request, emit: Emit) -> tu
         CohortError: A finding stops the run and was not mended.
     """
     from scanwright.intake import check as look
-    from scanwright.intake import groups_of_duplicates
+    from scanwright.intake import groups_of_duplicates, strata_of
+    from scanwright.intake import survey as see
     from scanwright.plan import split
 
     digest = f"{request.scan_digest()} {request.seed} {request.repair}"
     if folder.is_done("check", digest, "findings.json"):
         return read_cohort(folder.path), _FINDINGS.validate_python(folder.json("findings.json"))
     with stage_events("check", emit):
-        findings = look(cohort, emit=emit)
+        seen = see(cohort, emit=emit)
+        findings = look(cohort, seen=seen, emit=emit)
         write_json(folder / "findings.json", [asdict(f) for f in findings])
         cohort = mend(cohort, findings, request, emit)
-        cohort, notes = split(cohort, seed=request.seed, together=groups_of_duplicates(findings))
+        cohort, notes = split(
+            cohort, seed=request.seed, together=groups_of_duplicates(findings), strata=strata_of(cohort, seen)
+        )
         for note in notes:
             emit(Said(stage="check", text=note))
         _refuse_empty_parts(cohort)

@@ -150,4 +150,3 @@ def _keyhole(loop: Outline, hole: Outline) -> Outline:
     at, to = np.unravel_index(int(np.argmin(apart)), apart.shape)
     around = np.concatenate([hole[to:], hole[: to + 1]])
     return np.concatenate([loop[: at + 1], around, loop[at:]])
-

@@ -101,8 +101,20 @@ _ANATOMY: tuple[tuple[str, str, str, tuple[int, int, int], bool], ...] = (
     ("urinary bladder|bladder", "89837001", "Bladder", (222, 154, 132), False),
     ("ureter", "87953007", "Ureter", (200, 140, 120), True),
     ("prostate", "41216001", "Prostate", (230, 158, 140), False),
-    ("peripheral zone|prostate peripheral zone", "279706003", "Peripheral zone of the prostate", (230, 190, 120), False),
-    ("transition zone|prostate transition zone", "399384005", "Transition zone of the prostate", (190, 120, 160), False),
+    (
+        "peripheral zone|prostate peripheral zone",
+        "279706003",
+        "Peripheral zone of the prostate",
+        (230, 190, 120),
+        False,
+    ),
+    (
+        "transition zone|prostate transition zone",
+        "399384005",
+        "Transition zone of the prostate",
+        (190, 120, 160),
+        False,
+    ),
     ("uterus", "35039007", "Uterus", (255, 181, 158), False),
     ("ovary", "15497006", "Ovary", (213, 141, 113), True),
     ("testis|testicle", "40689003", "Testis", (193, 123, 103), True),
@@ -110,7 +122,13 @@ _ANATOMY: tuple[tuple[str, str, str, tuple[int, int, int], bool], ...] = (
     ("lung", "39607008", "Lung", (197, 165, 145), True),
     ("lobe of lung|lung lobe", "31094006", "Lobe of lung", (202, 164, 140), True),
     ("upper lobe of lung|upper lobe|lung upper lobe", "45653009", "Upper lobe of lung", (224, 186, 162), True),
-    ("middle lobe of right lung|middle lobe|lung middle lobe", "72481006", "Middle lobe of right lung", (202, 164, 140), False),
+    (
+        "middle lobe of right lung|middle lobe|lung middle lobe",
+        "72481006",
+        "Middle lobe of right lung",
+        (202, 164, 140),
+        False,
+    ),
     ("lower lobe of lung|lower lobe|lung lower lobe", "90572001", "Lower lobe of lung", (172, 138, 115), True),
     ("trachea", "44567001", "Trachea", (182, 228, 255), False),
     ("esophagus|oesophagus", "32849002", "Esophagus", (211, 171, 143), False),
@@ -118,9 +136,27 @@ _ANATOMY: tuple[tuple[str, str, str, tuple[int, int, int], bool], ...] = (
     ("breast", "76752008", "Breast", (255, 210, 190), True),
     # heart and vessels
     ("heart", "80891009", "Heart", (206, 110, 84), False),
-    ("left ventricle|left ventricle blood pool|left ventricular cavity|lv cavity|lv", "87878005", "Left ventricle", (152, 55, 13), False),
-    ("right ventricle|right ventricle blood pool|right ventricular cavity|rv cavity|rv", "53085002", "Right ventricle", (181, 85, 57), False),
-    ("left ventricular myocardium|left ventricle myocardium|myocardium|myo", "49848007", "Left Ventricle Myocardium", (192, 104, 88), False),
+    (
+        "left ventricle|left ventricle blood pool|left ventricular cavity|lv cavity|lv",
+        "87878005",
+        "Left ventricle",
+        (152, 55, 13),
+        False,
+    ),
+    (
+        "right ventricle|right ventricle blood pool|right ventricular cavity|rv cavity|rv",
+        "53085002",
+        "Right ventricle",
+        (181, 85, 57),
+        False,
+    ),
+    (
+        "left ventricular myocardium|left ventricle myocardium|myocardium|myo",
+        "49848007",
+        "Left Ventricle Myocardium",
+        (192, 104, 88),
+        False,
+    ),
     ("left atrium|la cavity", "82471001", "Left atrium", (203, 108, 81), False),
     ("right atrium|ra cavity", "73829009", "Right atrium", (210, 115, 89), False),
     ("aorta", "15825003", "Aorta", (224, 97, 76), False),
@@ -217,7 +253,9 @@ _FINDINGS: tuple[tuple[str, str, str, tuple[int, int, int], str, bool], ...] = (
 )  # fmt: skip
 
 _PARTS: dict[str, str] = {"anterior": "Anterior", "posterior": "Posterior"}
-_CHANGE = re.compile(r"lesion|tumou?r|cancer|carcinoma|metasta|nodul|polyp|mass\b|cyst\b|infarct|plaque|abnormal|defect")
+_CHANGE = re.compile(
+    r"lesion|tumou?r|cancer|carcinoma|metasta|nodul|polyp|mass\b|cyst\b|infarct|plaque|abnormal|defect"
+)
 
 
 def _words(name: str) -> str:

@@ -38,7 +38,9 @@ def test_what_is_written_is_read(
     files = write_series(tmp_path / "in", direction, shape=(64, 120, 7))
     grid = grid_of(files, reverse=reverse)
     masks = blob_and_annulus(grid.shape)
-    path = write_contours(tmp_path / "rs.dcm", list(zip(("liver", "ring"), masks)), grid=grid, source_files=files, note=NOTE)
+    path = write_contours(
+        tmp_path / "rs.dcm", list(zip(("liver", "ring"), masks)), grid=grid, source_files=files, note=NOTE
+    )
     assert is_contours(path)
     assert not is_contours(files[0])
     found = read_contours(path, grid)
@@ -53,7 +55,9 @@ def test_contours_lie_on_their_images_and_enclose_the_right_area(
     files = write_series(tmp_path / "in", "oblique", shape=(64, 120, 7))
     grid = grid_of(files)
     blob, ring = blob_and_annulus(grid.shape)
-    path = write_contours(tmp_path / "rs.dcm", [("liver", blob), ("ring", ring)], grid=grid, source_files=files, note=NOTE)
+    path = write_contours(
+        tmp_path / "rs.dcm", [("liver", blob), ("ring", ring)], grid=grid, source_files=files, note=NOTE
+    )
     by_uid = {d.SOPInstanceUID: d for d in (pydicom.dcmread(f) for f in files)}
     for roi, mask in zip(pydicom.dcmread(path).ROIContourSequence, (blob, ring), strict=True):
         area = 0.0

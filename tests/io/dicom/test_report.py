@@ -52,8 +52,14 @@ def test_the_line_of_a_diameter_lies_where_it_was_measured(
         line = next(item for item in measurement[0].ContentSequence if item.ValueType == "SCOORD")
         image = by_uid[line.ContentSequence[0].ReferencedSOPSequence[0].ReferencedSOPInstanceUID]
         across, down = np.array(image.ImageOrientationPatient, dtype=float).reshape(2, 3)
-        points = np.asarray(line.GraphicData, dtype=float).reshape(-1, 2) - 0.5  # the corner of the first pixel is 0, 0 (C.18.6.1.1)
-        place = np.array(image.ImagePositionPatient, dtype=float) + points[:, :1] * across * 0.6 + points[:, 1:] * down * 0.8
+        points = (
+            np.asarray(line.GraphicData, dtype=float).reshape(-1, 2) - 0.5
+        )  # the corner of the first pixel is 0, 0 (C.18.6.1.1)
+        place = (
+            np.array(image.ImagePositionPatient, dtype=float)
+            + points[:, :1] * across * 0.6
+            + points[:, 1:] * down * 0.8
+        )
         expected = grid.world([(*at, 2) for at in ends.pop(measurement.name.meaning)]) * (-1, -1, 1)
         np.testing.assert_allclose(place, expected, atol=1e-2)
     assert not ends

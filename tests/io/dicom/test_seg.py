@@ -19,7 +19,9 @@ NOTE = DicomNote("m", "1.0")
 Make = Callable[..., Any]
 
 
-def test_overlapping_segments_are_read_one_by_one(tmp_path: Path, write_series: Make, grid_of: Make, letter: Make) -> None:
+def test_overlapping_segments_are_read_one_by_one(
+    tmp_path: Path, write_series: Make, grid_of: Make, letter: Make
+) -> None:
     files = write_series(tmp_path / "in", "oblique")
     grid = grid_of(files)
     small = letter()[0]
@@ -78,8 +80,10 @@ def test_the_liver_of_the_kit_agrees_with_its_nrrd(data: Path) -> None:
 
 def test_the_tumour_of_the_kit_lies_on_the_slices_that_its_frames_name(data: Path) -> None:
     path = next((data / "dicom_pet_seg/seg").iterdir())
-    (segment,) = read_segments(path)
-    assert segment.mask.sum() == 266
+    segments = {segment.number: segment for segment in read_segments(path)}
+    assert [s.name for s in segments.values()] == ["Neoplasm, Primary", "Neoplasm, Secondary"]
+    assert sum(int(s.mask.sum()) for s in segments.values()) == 266
+    assert read_segmentation(path).grid == segments[1].grid
     positions = {
         d.SOPInstanceUID: np.array(d.ImagePositionPatient, dtype=float)
         for d in (pydicom.dcmread(f, stop_before_pixels=True) for f in (data / "dicom_pet_seg/pet").iterdir())
@@ -87,6 +91,7 @@ def test_the_tumour_of_the_kit_lies_on_the_slices_that_its_frames_name(data: Pat
     stored = pydicom.dcmread(path)
     for frame, group in zip(stored.pixel_array, stored.PerFrameFunctionalGroupsSequence, strict=True):
         uid = group.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID
+        segment = segments[group.SegmentIdentificationSequence[0].ReferencedSegmentNumber]
         k = segment.grid.index(positions[uid] * (-1, -1, 1))
         np.testing.assert_allclose(k, [0, 0, round(k[2])], atol=0.02)
         np.testing.assert_array_equal(segment.mask[:, :, round(k[2])], frame.astype(bool))

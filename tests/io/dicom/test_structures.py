@@ -57,7 +57,9 @@ def test_unknown_names_get_local_codes() -> None:
     assert change.is_finding
     assert change.type.meaning == "weird lesion of mine"
     assert len(change.type.value) <= 16
-    assert structure("a very long name of something 1").type.value != structure("a very long name of another").type.value
+    assert (
+        structure("a very long name of something 1").type.value != structure("a very long name of another").type.value
+    )
     front, back = structure("anterior hippocampus"), structure("posterior hippocampus")
     assert front.site is not None
     assert front.site.value == "5366008"

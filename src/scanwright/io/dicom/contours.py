@@ -233,7 +233,7 @@ def _contours(mask: NDArray[np.bool_], roi_number: int, rgb: tuple[int, int, int
 
     roi = Dataset()
     roi.ROIDisplayColor, roi.ReferencedROINumber = list(rgb), roi_number
-    made = []
+    made: list[Any] = []
     for plane in sources.planes:
         for corners in outlines(mask[:, :, plane.k]):
             index = np.c_[corners, np.full(len(corners), float(plane.k))]

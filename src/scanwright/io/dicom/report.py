@@ -24,7 +24,10 @@ Point = tuple[float, float]
 _INTENSITY = {
     "HU": (Code("112031", "DCM", "Attenuation Coefficient"), Code("[hnsf'U]", "UCUM", "Hounsfield unit")),
     "SUVbw": (Code("126401", "DCM", "SUVbw"), Code("{SUVbw}g/ml", "UCUM", "Standardized Uptake Value body weight")),
-    "BQML": (Code("activity", "99SCANWRIGHT", "Activity concentration"), Code("Bq/ml", "UCUM", "Becquerels/milliliter")),
+    "BQML": (
+        Code("activity", "99SCANWRIGHT", "Activity concentration"),
+        Code("Bq/ml", "UCUM", "Becquerels/milliliter"),
+    ),
 }
 _LONG, _SHORT = Code("103339001", "SCT", "Long Axis"), Code("103340004", "SCT", "Short Axis")
 _VOLUME, _AREA = Code("118565006", "SCT", "Volume"), Code("42798000", "SCT", "Area")
@@ -145,7 +148,9 @@ def write_summary(path: Path, sentences: Sequence[str], *, source_files: Sequenc
             with reading(file, "DICOM"):
                 datasets.append(pydicom.dcmread(file, stop_before_pixels=True, force=False))
         if not datasets:
-            raise InputError("No DICOM source was given.", "A summary belongs to images.", "Give the files of the series.")
+            raise InputError(
+                "No DICOM source was given.", "A summary belongs to images.", "Give the files of the series."
+            )
         save(path, _summary([*sentences, note.comment], datasets, note))
         with reading_back(path):
             container = pydicom.dcmread(path).ContentSequence[-1]
@@ -280,14 +285,16 @@ def _tracking(lesion: Lesion, lesions: Sequence[LesionShape], segments: Sequence
 def _summary(sentences: Sequence[str], datasets: Sequence[Any], note: DicomNote) -> Any:
     import highdicom.sr as sr
 
-    root = sr.ContainerContentItem(name=sr.CodedConcept("18748-4", "LN", "Diagnostic Imaging Report"), template_id="2000")
-    findings = sr.ContainerContentItem(
-        name=sr.CodedConcept("121070", "DCM", "Findings"), relationship_type="CONTAINS"
+    root = sr.ContainerContentItem(
+        name=sr.CodedConcept("18748-4", "LN", "Diagnostic Imaging Report"), template_id="2000"
     )
+    findings = sr.ContainerContentItem(name=sr.CodedConcept("121070", "DCM", "Findings"), relationship_type="CONTAINS")
     findings.ContentSequence = sr.ContentSequence(
         [
             sr.TextContentItem(
-                name=sr.CodedConcept("121071", "DCM", "Finding"), value=_one_line(sentence), relationship_type="CONTAINS"
+                name=sr.CodedConcept("121071", "DCM", "Finding"),
+                value=_one_line(sentence),
+                relationship_type="CONTAINS",
             )
             for sentence in sentences
         ]
@@ -357,7 +364,9 @@ def _compare(path: Path, lesions: Sequence[LesionShape], sources: Sources) -> No
     expected = [(ends, one.slice) for one in lesions for ends in (one.longest, one.perpendicular)]
     for line, (ends, k) in zip(lines, expected, strict=True):
         image = line.ContentSequence[0].ReferencedSOPSequence[0]
-        position, across, down = by_uid[image.ReferencedSOPInstanceUID][int(image.get("ReferencedFrameNumber") or 1) - 1]
+        position, across, down = by_uid[image.ReferencedSOPInstanceUID][
+            int(image.get("ReferencedFrameNumber") or 1) - 1
+        ]
         points = np.array(line.GraphicData, dtype=float).reshape(-1, 2) - 0.5
         place = (position + points[:, :1] * across + points[:, 1:] * down) * FLIP
         if np.abs(place - sources.grid.world([(i, j, k) for i, j in ends])).max() > 0.1:

@@ -18,7 +18,7 @@ from scanwright.journey.request import Request
 from scanwright.journey.result import Run
 
 if TYPE_CHECKING:
-    from scanwright.inference import Predictor
+    from scanwright.inference import Predictor, SegmentPredictor
 
 STAGES: tuple[Stage, ...] = ("scan", "check", "plan", "prepare", "train", "evaluate", "explain", "pack")
 
@@ -146,7 +146,7 @@ def evaluate(
         CohortError: The cohort's classes are not the model's.
     """
     from scanwright.io import RunFolder, read_model_file
-    from scanwright.journey.elsewhere import judge_elsewhere
+    from scanwright.journey.roads import road_of
     from scanwright.journey.survey import scan as survey_scan
 
     file = read_model_file(Path(model))
@@ -155,7 +155,7 @@ def evaluate(
     _refuse_missing(request.source)
     folder = RunFolder(Path(out) if out else Path("runs") / f"{file.name}-on-{request.name}")
     with folder.opened(emit) as tell:
-        judge_elsewhere(folder, file, survey_scan(folder, request, tell), tell)
+        road_of(file.plan.task).judge_elsewhere(folder, file, survey_scan(folder, request, tell), tell)
     return Run(folder.path)
 
 
@@ -165,6 +165,7 @@ def predict(
     *,
     out: Path | str | None = None,
     heatmap: bool = True,
+    write: Sequence[str] | None = None,
     emit: Emit = silent,
 ) -> list[Prediction | Failure]:
     """Ask a model about images. Needs no torch.
@@ -174,6 +175,7 @@ def predict(
         images: Files and folders; a DICOM folder gives one case for each series.
         out: Folder for JSON, heat maps and ``predictions.csv``; None writes nothing.
         heatmap: Whether heat maps are wanted.
+        write: What to write of a segmentation, such as ``("nifti", "seg", "sr")``; the usual files if None.
         emit: Receiver of progress.
 
     Returns:
@@ -189,10 +191,10 @@ def predict(
     paths = [images] if isinstance(images, str | Path) else list(images)
     with stage_events("predict", emit):
         cases = asked_cases([Path(p) for p in paths])
-        return answer(Path(model), cases, out=Path(out) if out else None, heatmap=heatmap, emit=emit)
+        return answer(Path(model), cases, out=Path(out) if out else None, heatmap=heatmap, write=write, emit=emit)
 
 
-def open_model(path: Path | str, *, engine: str = "auto", threads: int | None = None) -> Predictor:
+def open_model(path: Path | str, *, engine: str = "auto", threads: int | None = None) -> Predictor | SegmentPredictor:
     """Open a model for many questions, as the service does.
 
     Args:
@@ -203,9 +205,9 @@ def open_model(path: Path | str, *, engine: str = "auto", threads: int | None = 
     Returns:
         A predictor.
     """
-    from scanwright.inference import Predictor
+    from scanwright.inference import open_predictor
 
-    return Predictor.load(Path(path), engine=engine, threads=threads)
+    return open_predictor(Path(path), engine=engine, threads=threads)
 
 
 def phantom(

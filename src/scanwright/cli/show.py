@@ -199,6 +199,8 @@ def _with_ends(found: Interval | None) -> str:
         return "–"
     ends = f"\n{found.low:.3f}–{found.high:.3f}" if math.isfinite(found.low) and math.isfinite(found.high) else ""
     return f"{found.value:.3f}{ends}"
+
+
 def amount_unit(answer: Prediction) -> str:
     """Unit of a prediction's amounts: mL, mm2 of a picture, or pixels."""
     if answer.grid is None or not answer.grid.spacing_known:

@@ -125,7 +125,11 @@ class Prediction:
             "model": self.model,
             "warnings": list(self.warnings),
             "seconds": round(self.seconds, 4),
-            **({"amounts": self.amounts, "lesions": [asdict(one) for one in self.lesions]} if self.label_map else {}),
+            **(
+                {"amounts": self.amounts, "lesions": [asdict(one) for one in self.lesions]}
+                if self.task == "segment"
+                else {}
+            ),
         }
 
     def _repr_html_(self) -> str:

@@ -22,6 +22,7 @@ def write_prediction(
     *,
     source: str | Path | Sequence[Path] | None = None,
     volume: Volume | None = None,
+    kinds: Sequence[str] | None = None,
 ) -> dict[str, Path]:
     """Write a prediction next to others, under the name of its case.
 
@@ -31,11 +32,13 @@ def write_prediction(
         source: The file, folder of a series, locator or list of files that was read; where it
             is DICOM the answer is written as DICOM too.
         volume: The source where it is still at hand, for the film of a segmentation.
+        kinds: What to write of a segmentation; the usual files if None.
 
     Returns:
         What was written. Of a segmentation see
-        :func:`scanwright.inference.segment.files.write_segmentation`; else ``"json"`` always; ``"picture"``; with a heat map ``"overlay"``,
-        ``"nifti"`` for volumes, and ``"dicom"`` for DICOM sources.
+        :func:`scanwright.inference.segment.files.write_segmentation`; else ``"json"`` always;
+        ``"picture"``; with a heat map ``"overlay"``, ``"nifti"`` for volumes, and ``"dicom"`` for
+        DICOM sources.
 
     Raises:
         ResourceError: The disk is full.
@@ -50,7 +53,7 @@ def write_prediction(
         from scanwright.inference.segment.files import write_segmentation
 
         dicom_files = _dicom_files(source)
-        return write_segmentation(prediction, out / stem, source=source, dicom=dicom_files, volume=volume)
+        return write_segmentation(prediction, out / stem, source=source, dicom=dicom_files, volume=volume, kinds=kinds)
     files: dict[str, Path] = {}
     left_out: dict[str, str] = {}
     if prediction.picture is not None:

@@ -117,7 +117,13 @@ def _may_be_image(path: Path) -> bool:
 
 
 def answer(
-    model: Path, asked: Iterable[Asked], *, out: Path | None, heatmap: bool = True, emit: Emit = silent
+    model: Path,
+    asked: Iterable[Asked],
+    *,
+    out: Path | None,
+    heatmap: bool = True,
+    write: Sequence[str] | None = None,
+    emit: Emit = silent,
 ) -> list[Prediction | Failure]:
     """Ask a model about cases, and write what it says.
 
@@ -126,22 +132,25 @@ def answer(
         asked: Cases.
         out: Folder for JSON, heat maps and ``predictions.csv``; None writes nothing.
         heatmap: Whether heat maps are wanted.
+        write: What to write of a segmentation; the usual files if None.
         emit: Receiver of progress.
 
     Returns:
         One prediction or failure for each case, in order.
     """
-    from scanwright.inference import Predictor, write_prediction
+    from scanwright.inference import open_predictor, write_prediction
 
-    predictor = Predictor.load(model)
+    predictor = open_predictor(model)
     cases = list(asked)
     places = {name: place for name, _, place in cases}
     answers: list[Prediction | Failure] = []
     for one in predictor.predict_many([(name, read) for name, read, _ in cases], emit=emit, heatmap=heatmap):
         if out is not None and isinstance(one, Prediction):
-            write_prediction(one, out, source=places[one.case])
+            write_prediction(one, out, source=places[one.case], kinds=write)
             if len(cases) > _KEPT_WHOLE:
-                one = replace(one, heatmap=None, picture=None, overlay=None)  # they are on the disk
+                one = replace(  # they are on the disk
+                    one, heatmap=None, picture=None, overlay=None, label_map=None, regions=None, chances=None
+                )
         answers.append(one)
     if out is not None:
         write_answers(answers, out)
@@ -167,14 +176,26 @@ def write_answers(answers: Sequence[Prediction | Failure], out: Path) -> None:
         {"predictions": [a.to_dict() for a in good], "failures": [{"case": f.case, "reason": f.reason} for f in bad]},
     )
     classes = list(good[0].classes) if good and good[0].probabilities else []
+    structures = list(dict.fromkeys(name for a in good for name in a.amounts))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["case", "answer", "value", *[f"p:{name}" for name in classes], "warnings", "failure"])
+    writer.writerow(
+        [
+            "case",
+            "answer",
+            "value",
+            *[f"p:{name}" for name in classes],
+            *[f"amount:{n}" for n in structures],
+            "warnings",
+            "failure",
+        ]
+    )
     for one in answers:
         if isinstance(one, Failure):
-            writer.writerow([one.case, "", "", *[""] * len(classes), "", one.reason])
+            writer.writerow([one.case, "", "", *[""] * (len(classes) + len(structures)), "", one.reason])
         else:
             chances = [f"{p:.6f}" for p in one.probabilities]
+            chances += [f"{one.amounts[n]:.6g}" if n in one.amounts else "" for n in structures]
             writer.writerow(
                 [one.case, one.label, one.value if one.value is not None else "", *chances, " ".join(one.warnings), ""]
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -41,11 +42,17 @@ def judge_elsewhere(folder: RunFolder, file: ModelFile, cohort: Cohort, emit: Em
         CohortError: The classes do not match, or no case is left.
     """
     from scanwright.inference import Predictor
+    from scanwright.preprocessing import prepare
 
     predictor = Predictor.load(file)
     with stage_events("evaluate", emit):
         cohort = as_the_model_says(cohort, file)
-        cohort = _without_seen(cohort, file, emit)
+        cohort = without_seen(
+            cohort,
+            file,
+            lambda case: prepare(read_volume(case.source, root=cohort.root), file.plan.preprocessing),
+            emit,
+        )
         answers = _answers(predictor, cohort, emit)
         failed = [a for a in answers if isinstance(a, Failure)]
         for failure in failed[:5]:
@@ -93,8 +100,8 @@ def as_the_model_says(cohort: Cohort, file: ModelFile) -> Cohort:
             classes=classes,
             cases=tuple(replace(c, label=v) for c, v in zip(labelled, values, strict=True)),
         )  # type: ignore[arg-type]
-    places = {_plain(name): k for k, name in enumerate(classes)}
-    found = [places.get(_plain(name)) for name in cohort.classes]
+    places = {plain_name(name): k for k, name in enumerate(classes)}
+    found = [places.get(plain_name(name)) for name in cohort.classes]
     if (
         (cohort.task == "multilabel") != (task == "multilabel")
         or cohort.task == "regress"
@@ -122,7 +129,8 @@ def _mismatch(cohort: Cohort, file: ModelFile) -> CohortError:
     )
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
+    """A name without regard to case and joints."""
     return " ".join(name.lower().replace("_", " ").replace("-", " ").split())
 
 
@@ -134,11 +142,24 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _without_seen(cohort: Cohort, file: ModelFile, emit: Emit) -> Cohort:
+def without_seen(cohort: Cohort, file: ModelFile, prepared: Callable[[Case], np.ndarray], emit: Emit) -> Cohort:
+    """The cohort without the images that trained or chose a model, known by their voxels.
+
+    Args:
+        cohort: Any cohort.
+        file: Model file.
+        prepared: A case's array as the model sees it.
+        emit: Receiver of events.
+
+    Returns:
+        The cases that are new to the model.
+
+    Raises:
+        CohortError: None is.
+    """
     from concurrent.futures import ThreadPoolExecutor
 
     from scanwright.core import Progress, ScanwrightError
-    from scanwright.preprocessing import prepare
 
     if "evidence/seen.json" not in file.members:
         return cohort
@@ -146,7 +167,7 @@ def _without_seen(cohort: Cohort, file: ModelFile, emit: Emit) -> Cohort:
 
     def known(case: Case) -> bool:
         try:
-            return voxel_hash(prepare(read_volume(case.source, root=cohort.root), file.plan.preprocessing)) in seen
+            return voxel_hash(prepared(case)) in seen
         except ScanwrightError:
             return False  # it fails again, and is named, when it is predicted
 

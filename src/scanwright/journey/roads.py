@@ -26,6 +26,7 @@ class Road:
         teach: ``(plan, store, *, work, emit, devices, deadline)`` to what was trained.
         judge: ``(folder, cohort, plan, store, trained, emit)`` to evaluations.
         explain: ``(folder, cohort, plan, store, emit)`` to pictures for the report.
+        judge_elsewhere: ``(folder, model file, cohort, emit)`` to evaluations on another cohort.
     """
 
     choose: Callable[..., Any]
@@ -33,6 +34,7 @@ class Road:
     teach: Callable[..., Any]
     judge: Callable[..., Any]
     explain: Callable[..., Any]
+    judge_elsewhere: Callable[..., Any]
 
 
 def road_of(task: Task) -> Road:
@@ -48,22 +50,36 @@ def road_of(task: Task) -> Road:
 
 
 def _labels() -> Road:
-    from scanwright.journey import explaining, judging, planning
+    from scanwright.journey import elsewhere, explaining, judging, planning
 
     def teach(plan: Plan, store: Store, *, emit: Emit, **rest: Any) -> Any:
         from scanwright.training import train
 
         return train(plan, store, emit=emit, **rest)
 
-    return Road(planning.choose_labels, planning.prepare_rows, teach, judging.judge, explaining.explain)
+    return Road(
+        planning.choose_labels,
+        planning.prepare_rows,
+        teach,
+        judging.judge,
+        explaining.explain,
+        elsewhere.judge_elsewhere,
+    )
 
 
 def _masks() -> Road:
-    from scanwright.journey.segment import explaining, judging, planning
+    from scanwright.journey.segment import elsewhere, explaining, judging, planning
 
     def teach(plan: Plan, store: VoxelStore, *, emit: Emit, **rest: Any) -> Any:
         from scanwright.training import train_segmenter
 
         return train_segmenter(plan, store, emit=emit, **rest)
 
-    return Road(planning.choose, planning.prepare, teach, judging.judge, explaining.explain)
+    return Road(
+        planning.choose,
+        planning.prepare,
+        teach,
+        judging.judge,
+        explaining.explain,
+        elsewhere.judge_elsewhere,
+    )

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from scanwright.core import Grid, LabelMap, Volume
-from scanwright.inference.segment.diameters import diameters
 from scanwright.inference.segment.pieces import amounts, lesions_of, pieces_of
 
 
@@ -93,31 +92,6 @@ def test_nothing_found_is_a_valid_result() -> None:
     grid = Grid((8, 8, 8), np.eye(4))
     empty = LabelMap(np.zeros(grid.shape, np.uint8), grid)
     assert lesions_of(empty, None, ct(np.zeros(grid.shape, np.int16), grid), ("a", "b")) == ()
-
-
-@pytest.mark.parametrize("degrees", [0, 17, 45, 80])
-def test_diameters_of_an_ellipse(degrees: float) -> None:
-    i, j = np.mgrid[:120, :120] - 60.0
-    turn = np.deg2rad(degrees)
-    a, b = i * np.cos(turn) + j * 0.5 * np.sin(turn), -i * np.sin(turn) + j * 0.5 * np.cos(turn)
-    mask = (a / 25) ** 2 + (b / 15) ** 2 <= 1  # half axes of 25 and 15 mm; pixels of 1 x 0.5 mm
-    longest, across = diameters(mask, (1.0, 0.5))
-    scale = np.array([1.0, 0.5])
-    one, other = (longest[1] - longest[0]) * scale, (across[1] - across[0]) * scale
-    assert np.linalg.norm(one) == pytest.approx(50, abs=1.2)
-    assert np.linalg.norm(other) == pytest.approx(30, abs=1.2)
-    assert one @ other == pytest.approx(0, abs=1e-6)
-
-
-def test_diameters_of_a_pixel_and_of_a_line() -> None:
-    mask = np.zeros((9, 9), bool)
-    mask[4, 4] = True
-    longest, across = diameters(mask, (2.0, 1.0))
-    assert abs(longest[1] - longest[0])[0] * 2 == pytest.approx(2)
-    assert np.linalg.norm((across[1] - across[0]) * (2, 1)) == pytest.approx(1)
-    mask[4, 2:7] = True
-    longest, _ = diameters(mask, (1.0, 1.0))
-    assert np.linalg.norm(longest[1] - longest[0]) == pytest.approx(5)
 
 
 @pytest.mark.slow

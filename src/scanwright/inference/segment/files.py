@@ -9,15 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from scanwright.core import Lesion, Prediction, ScanwrightError, Volume, png_bytes
-from scanwright.inference.segment.diameters import diameters
 from scanwright.inference.segment.pictures import film
 from scanwright.io.atomic import atomic_write, write_json
+from scanwright.preprocessing.diameters import diameters
 
 Source = str | Path | Sequence[Path]
-Diameter = tuple[tuple[float, float], tuple[float, float]]
 DICOM_KINDS = ("seg", "sr", "summary")
 """DICOM objects that are written beside a DICOM source: segmentation, measurements, summary."""
 
@@ -62,7 +60,9 @@ def write_segmentation(
         source: What was read, for the film through its slices; read again where ``volume`` is None.
         dicom: The source's DICOM files; none for other sources.
         volume: The source, where it is still at hand.
-        kinds: DICOM objects to write, keys of ``io.dicom.objects.KINDS``; :data:`DICOM_KINDS` if None.
+        kinds: What to write: ``"nifti"``, ``"png"``, ``"gif"`` and keys of ``io.dicom.objects.KINDS``;
+            the label map, the pictures and :data:`DICOM_KINDS` if None. The lesion table and the
+            JSON are always written.
 
     Returns:
         What was written: ``"segmentation"`` (``segmentation.nii.gz``, or ``segmentation.png`` of a
@@ -77,12 +77,14 @@ def write_segmentation(
     """
     files: dict[str, Path] = {}
     left_out: dict[str, str] = {}
-    files.update(_label_files(prediction, folder))
+    wanted = ("nifti", "png", "gif", *DICOM_KINDS) if kinds is None else tuple(kinds)
+    if "nifti" in wanted:
+        files.update(_label_files(prediction, folder))
     files["lesions"] = atomic_write(folder / "lesions.csv", lesion_table(prediction.lesions))
-    if prediction.overlay is not None:
+    if prediction.overlay is not None and "png" in wanted:
         files["overlay"] = atomic_write(folder / "overlay.png", png_bytes(prediction.overlay))
     label_map = prediction.label_map
-    if label_map is not None and not label_map.grid.is_picture:
+    if label_map is not None and not label_map.grid.is_picture and "gif" in wanted:
         try:
             shown = _read(source) if volume is None and isinstance(source, str | Path) else volume
             if shown is not None and shown.grid.shape == label_map.grid.shape:
@@ -91,7 +93,7 @@ def write_segmentation(
             left_out["film"] = str(error)
     if dicom:
         try:
-            files.update(_dicom_objects(folder, prediction, dicom, kinds))
+            files.update(_dicom_objects(folder, prediction, dicom, wanted))
         except (ScanwrightError, ImportError) as error:  # the answer stands without these copies
             left_out["dicom"] = str(error)
     named = {kind: str(path.relative_to(folder)) for kind, path in files.items()}
@@ -137,23 +139,17 @@ def _label_files(prediction: Prediction, folder: Path) -> dict[str, Path]:
 
 
 def _dicom_objects(
-    folder: Path, prediction: Prediction, dicom: Sequence[Path], kinds: Sequence[str] | None
+    folder: Path, prediction: Prediction, dicom: Sequence[Path], wanted: Sequence[str]
 ) -> dict[str, Path]:
-    from scanwright.io.dicom.objects import write_objects
+    from scanwright.io.dicom.objects import KINDS, write_objects
     from scanwright.io.dicom.write import DicomNote
 
     note = DicomNote(
         model=prediction.model.get("name", "model"), version=prediction.model.get("version", "1.0.0"), finding=""
     )
-    chosen = DICOM_KINDS if kinds is None else tuple(kinds)
-    written = write_objects(folder, prediction, source_files=dicom, note=note, kinds=chosen, measure=_ends)
+    chosen = tuple(kind for kind in wanted if kind in KINDS)
+    written = write_objects(folder, prediction, source_files=dicom, note=note, kinds=chosen, measure=diameters)
     return {path.stem: path for path in written}
-
-
-def _ends(mask: NDArray[np.bool_], spacing: tuple[float, float]) -> tuple[Diameter, Diameter]:
-    """End points of the longest and of the perpendicular diameter, as ``io.dicom`` takes them."""
-    one, other = (tuple((float(i), float(j)) for i, j in ends) for ends in diameters(mask, spacing))
-    return (one[0], one[1]), (other[0], other[1])
 
 
 def _read(source: str | Path) -> Volume:

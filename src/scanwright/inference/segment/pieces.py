@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from scanwright.core import Grid, LabelMap, Lesion, Volume
-from scanwright.inference.segment.diameters import diameters
+from scanwright.preprocessing.diameters import diameters, length_mm
 
 _TOUCHING = np.ones((3, 3, 3), dtype=bool)
 _WITH_SIDES = ("CT", "MR", "PT", "NM")
@@ -204,8 +204,8 @@ def _measured(
         n_voxels=n,
         volume_ml=None if grid.is_picture else amount,
         area_mm2=amount if grid.is_picture else None,
-        longest_mm=_length(longest, spacing),
-        perpendicular_mm=_length(across, spacing),
+        longest_mm=length_mm(longest, (spacing[0], spacing[1])),
+        perpendicular_mm=length_mm(across, (spacing[0], spacing[1])),
         mean=float(values.mean()),
         low=float(values.min()),
         high=float(values.max()),
@@ -217,10 +217,6 @@ def _measured(
         slice=corner[2] + best,
         box=(a, b, c),
     )
-
-
-def _length(points: NDArray[np.float64], spacing: tuple[float, ...]) -> float:
-    return float(np.linalg.norm((points[1] - points[0]) * np.asarray(spacing[:2])))
 
 
 def _side(x: float, volume: Volume) -> str:

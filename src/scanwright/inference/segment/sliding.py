@@ -146,8 +146,6 @@ def slide_slabs(
     if frame.shape != frame.own:
         array = _padded(array, frame)
     order = sorted(windows(frame.shape, frame.size, segmentation.overlap), key=lambda s: (s[frame.axis], s))
-    if plan.preprocessing.dimension == 2:
-        order = _every_slice(order, frame)
     runner = _Runner(engine, array, plan, frame, tuple(mirror_axes or ()))
     per_window = 4 * prod(frame.size) * (runner.channels + 2 * plan.n_outputs)
     step = batch or max(1, min(_LARGEST_BATCH, _BATCH_BYTES // per_window))
@@ -369,12 +367,6 @@ def _frame(own: tuple[int, ...], plan: Plan) -> _Frame:
     before = tuple((n - o) // 2 for n, o in zip(shape, own, strict=True))
     axis = 2 if flat else min(range(3), key=lambda a: size[a] / shape[a])  # the thinnest slab
     return _Frame(shape, size, before, own, axis)
-
-
-def _every_slice(order: list[tuple[int, ...]], frame: _Frame) -> list[tuple[int, ...]]:
-    """Windows of a 2-D network: those of one slice, for each slice."""
-    tiles = sorted({start[:2] for start in order})
-    return [(*tile, k) for k in range(frame.shape[2]) for tile in tiles]
 
 
 def _padded(array: NDArray[Any], frame: _Frame) -> NDArray[Any]:

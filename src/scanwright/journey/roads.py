@@ -52,7 +52,7 @@ def road_of(task: Task) -> Road:
 def _labels() -> Road:
     from scanwright.journey import elsewhere, explaining, judging, planning
 
-    def teach(plan: Plan, store: Store, *, emit: Emit, **rest: Any) -> Any:
+    def teach(plan: Plan, store: Any, *, emit: Emit, **rest: Any) -> Any:
         from scanwright.training import train
 
         return train(plan, store, emit=emit, **rest)
@@ -70,7 +70,7 @@ def _labels() -> Road:
 def _masks() -> Road:
     from scanwright.journey.segment import elsewhere, explaining, judging, planning
 
-    def teach(plan: Plan, store: VoxelStore, *, emit: Emit, **rest: Any) -> Any:
+    def teach(plan: Plan, store: Any, *, emit: Emit, **rest: Any) -> Any:
         from scanwright.training import train_segmenter
 
         return train_segmenter(plan, store, emit=emit, **rest)

@@ -48,8 +48,8 @@ def read(place: Place, wishes: Wishes) -> Reading:
         reading.rows.append(Row(series.locator, None, series.id, series.patient, part_in(folders), {}, masks))
     others, unread = series_of(place)
     reading.skipped += [Skipped(s.locator, "there is no mask for it") for s in others if s not in kept]
-    objects = {o.file for o in objects_of(place)}
-    reading.skipped += [s for s in unread if s.source not in objects]
+    own = {o.file for o in objects_of(place)}
+    reading.skipped += [s for s in unread if s.source not in own]
     say_modality(reading, [s.modality for s in kept])
     people = {r.patient for r in reading.rows if r.patient}
     if people:
@@ -97,7 +97,7 @@ def _structures(objects: list[Object], asked: Asked | None, reading: Reading) ->
     known = {key: counts.most_common(1)[0][0] for key, counts in spelled.items()}
     if asked is None:
         names = tuple(known[k] for k in sorted(known))
-        groups = tuple((n,) for n in names)
+        groups: tuple[tuple[str, ...], ...] = tuple((n,) for n in names)
         why = "the segments and contours are named so, in all cases together"
         reading.guesses.append(Guess("structures", ", ".join(names), why, "--structures"))
     else:

@@ -9,19 +9,10 @@ are those of the whole process. Results are appended to ``benchmarks/LOG.md``; n
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
-import resource
 import shutil
-import subprocess
-import sys
-import time
-from datetime import UTC, datetime
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-LOG = ROOT / "benchmarks" / "LOG.md"
+from running import ROOT, interval, metrics_of, timed, write
 
 COHORTS = {
     "pneumoniamnist": ("pneumoniamnist/pneumoniamnist.npz", "5m", (0, 1, 2)),
@@ -49,77 +40,25 @@ def main() -> None:
             row = one(name, words.data / place, budget, seed, words.out / f"{name}-{seed}")
             print(row, flush=True)
             rows.append(row)
-    write(rows)
+    write(rows, "benchmarks/quality/cohorts.py")
 
 
 def one(name: str, source: Path, budget: str, seed: int, out: Path) -> dict[str, str]:
     """Run one cohort as a person would, and read what came out."""
     shutil.rmtree(out, ignore_errors=True)
-    command = [
-        sys.executable,
-        "-m",
-        "scanwright",
-        "run",
-        str(source),
-        "--out",
-        str(out),
-        "--budget",
-        budget,
-        "--seed",
-        str(seed),
-    ]
-    began = time.monotonic()
-    with (out.parent / f"{out.name}.log").open("w") if _made(out.parent) else open(os.devnull, "w") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
-        _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.monotonic() - began
-    peak_mb = usage.ru_maxrss / (1024 if platform.system() == "Linux" else 1 << 20)
-    row = {
-        "cohort": name,
-        "seed": str(seed),
-        "budget": budget,
-        "seconds": f"{seconds:.0f}",
-        "peak MB": f"{peak_mb:.0f}",
-    }
-    if os.waitstatus_to_exitcode(status) != 0:
+    log = out.parent / f"{out.name}.log"
+    log.unlink(missing_ok=True)
+    words = ["run", str(source), "--out", str(out), "--budget", budget, "--seed", str(seed)]
+    status, cost = timed(words, log)
+    row = {"cohort": name, "seed": str(seed), "budget": budget, **cost}
+    if status != 0:
         return {**row, "winner": f"failed, see {out.name}.log"}
-    metrics = json.loads((out / "metrics.json").read_text())
+    metrics = metrics_of(out)
     linear = metrics["baselines"]["linear"]["test"]
-    for figure in FIGURES:
-        found = metrics["test"].get(figure)
-        row[figure] = (
-            f"{found['value']:.3f} ({found['low']:.3f}–{found['high']:.3f})"
-            if found and found["value"] is not None
-            else "–"
-        )
+    row |= {figure: interval(metrics["test"].get(figure)) for figure in FIGURES}
     row["linear AUROC / accuracy"] = f"{linear['auroc']['value']:.3f} / {linear['accuracy']['value']:.3f}"
     row["val AUROC"] = f"{metrics['val']['auroc']['value']:.4f}"
     return row
-
-
-def _made(folder: Path) -> bool:
-    folder.mkdir(parents=True, exist_ok=True)
-    return True
-
-
-def write(rows: list[dict[str, str]]) -> None:
-    """Append one dated table to the log."""
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True
-    ).stdout.strip()
-    names = list(dict.fromkeys(key for row in rows for key in row))
-    lines = [
-        f"\n## {datetime.now(UTC):%Y-%m-%d %H:%M} · `benchmarks/quality/cohorts.py` · commit {commit}\n",
-        f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
-        f"{resource.getpagesize() * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB. Test parts were looked at once a run; nothing was chosen by them.\n",
-        "| " + " | ".join(names) + " |",
-        "|" + "---|" * len(names),
-        *("| " + " | ".join(row.get(name, "") for name in names) + " |" for row in rows),
-    ]
-    if not LOG.exists():
-        LOG.write_text("# Log of experiments\n\nDated, failures too. Newest last.\n", encoding="utf-8")
-    with LOG.open("a", encoding="utf-8") as file:
-        file.write("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from scanwright.core.cohort import Case, Label, Task
 from scanwright.core.prediction import Evaluation, Interval
 from scanwright.evaluation.scored import as_columns, default_answers
 
-BASELINES = ("majority", "linear")
+BASELINES = ("majority", "linear", "floor")
 
 
 def metrics_json(evaluations: Iterable[Evaluation]) -> dict[str, Any]:

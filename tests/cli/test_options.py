@@ -112,9 +112,9 @@ def test_segmentations_are_told_as_amounts() -> None:
 
 def test_figures_of_a_segmentation_are_its_own() -> None:
     good = Interval(0.912, 0.9, 0.93)
-    figures = Evaluation("test", "segment", ("liver",), 20, 20, {"dice": good, "hd95": Interval(3.1, 2.0, 4.5)})
+    figures = Evaluation("test", "segment", ("liver",), 20, 20, {"dice": good, "hd95_mm": Interval(3.1, 2.0, 4.5)})
     text = printed(results_table([figures]))
-    assert "dice" in text
+    assert "Dice" in text
     assert "HD95" in text
     assert "0.912" in text
     assert "AUROC" not in text

@@ -133,7 +133,7 @@ def test_the_first_engine_that_can_is_taken_and_the_reason_is_told(monkeypatch: 
     assert open_engine(conv_network(2)).engine.name == "openvino"
     assert open_engine(conv_network(2)).reason == ""
 
-    def missing(network: bytes, *, threads: int) -> Any:
+    def missing(network: bytes, *, threads: int, precision: str = "f32") -> Any:
         raise ImportError("No module named 'openvino'")
 
     monkeypatch.setitem(ENGINES, "openvino", missing)

@@ -251,7 +251,9 @@ def test_wrong_input_is_named() -> None:
         evaluate([0.5, 0.5], [0, 2], task="binary", classes=NO_YES)
     with pytest.raises(InputError, match="groups have the shape"):
         evaluate([0.5, 0.5], [0, 1], task="binary", classes=NO_YES, groups=["a"])
-    with pytest.raises(InputError, match="task 'segment' is unknown"):
-        evaluate([0.5], [0], task="segment", classes=NO_YES)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="judged by evaluation.masks"):
+        evaluate([0.5], [0], task="segment", classes=NO_YES)
+    with pytest.raises(InputError, match="task 'guess' is unknown"):
+        evaluate([0.5], [0], task="guess", classes=NO_YES)  # type: ignore[arg-type]
     with pytest.raises(CohortError, match="No case of the part 'test' has a label"):
         evaluate([0.5], [None], task="binary", classes=NO_YES)

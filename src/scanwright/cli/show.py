@@ -107,8 +107,8 @@ class Show:
         self._finished(type("End", (), {"seconds": 0})())
 
 
-_TOLD: dict[str, tuple[str, ...]] = {"regress": ("mae", "rmse", "r2"), "segment": ("dice", "iou", "nsd", "hd95")}
-_CAPITALS = ("auroc", "mae", "rmse", "iou", "nsd", "hd95")
+_TOLD: dict[str, tuple[str, ...]] = {"regress": ("mae", "rmse", "r2")}
+_CAPITALS = ("auroc", "mae", "rmse")
 
 
 def results_table(evaluations: list[Evaluation]) -> Table:

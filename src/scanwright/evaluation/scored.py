@@ -158,6 +158,12 @@ def score_cases(
         InputError: Shapes or values do not fit.
         CohortError: No case has a label.
     """
+    if task == "segment":
+        raise InputError(
+            "Masks have no probabilities of classes.",
+            "A segmentation is judged by evaluation.masks.evaluate_masks.",
+            "Give the figures of its cases to that function.",
+        )
     if task not in TASKS:
         raise InputError(f"The task {task!r} is unknown.", f"A task is one of {', '.join(TASKS)}.", "Correct the name.")
     columns = as_columns(probabilities, task, len(classes))

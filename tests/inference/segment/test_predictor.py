@@ -132,7 +132,7 @@ def test_files_of_a_volume_are_read_back(predictor: SegmentPredictor, volume: Vo
     assert float(rows[0]["volume_ml"]) == pytest.approx(216 * abs(np.linalg.det(AFFINE)) / 1000, rel=1e-4)
     place = volume.grid.world((5.5, 6.5, 7.5))
     assert [float(rows[0][c]) for c in ("x_mm", "y_mm", "z_mm")] == pytest.approx(place, abs=1e-3)
-    told = json.loads(files["json"].read_text())
+    told = json.loads(files["json"].read_text(encoding="utf-8"))
     assert told["label"] == answer.label
     assert len(told["lesions"]) == 3
     with Image.open(files["film"]) as shown:
@@ -245,7 +245,7 @@ def test_a_dicom_series_gets_dicom_back(network: Any, plan: Any, tmp_path: Path)
     inside = volume.array[0][answer.label_map.array == 1]
     assert inside.min() >= 249, "HU"
     files = write_prediction(answer, tmp_path / "out", source=source, volume=volume)
-    told = json.loads(files["json"].read_text())
+    told = json.loads(files["json"].read_text(encoding="utf-8"))
     assert "not_written" not in told, told["not_written"]
     assert pydicom.dcmread(files["seg"]).Modality == "SEG"
     assert {"seg", "sr", "summary"} <= set(files)

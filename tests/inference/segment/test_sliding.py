@@ -172,7 +172,7 @@ print("equal", bool((found.labels == expected).all()), "peak", resource.getrusag
 def test_a_large_ct_with_ten_classes_stays_under_two_and_a_half_gigabytes(tmp_path: Any) -> None:
     from pathlib import Path
 
-    (tmp_path / "tests_plan.py").write_text(Path(__file__).with_name("conftest.py").read_text())
+    (tmp_path / "tests_plan.py").write_bytes(Path(__file__).with_name("conftest.py").read_bytes())
     script = tmp_path / "large.py"
     script.write_text(LARGE)
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False, timeout=900)

@@ -51,7 +51,7 @@ def below_whisker(values: Sequence[float]) -> float:
 
 def _presence(judged: Evaluation, name: str, image: str) -> Iterator[str]:
     """Structures that are not there, not found, or made up."""
-    rows = [row for row in judged.cases if name in row["structures"]]
+    rows = [row for row in judged.cases if any(key.endswith(f":{name}") for key in row)]
     here = [row for row in rows if _has(row, name, "volume_truth_ml")]
     answered = [row for row in rows if _has(row, name, "volume_answer_ml")]
     if rows and not here:
@@ -99,7 +99,7 @@ def _small(judged: Evaluation) -> Iterator[str]:
 
 
 def _of(row: dict[str, Any], name: str, figure: str) -> float | None:
-    value = row["structures"].get(name, {}).get(figure)
+    value = row.get(f"{figure}:{name}")
     return None if value is None else float(value)
 
 

@@ -69,8 +69,8 @@ def evaluate_masks(
         of its size, ``volume_bias_ml`` the signed mean, ``n_missed`` and ``n_invented`` sums without
         an interval); also ``instance_…``, ``cpm`` and ``ece`` where they were given. ``cases``: one row
         a case, lowest mean Dice first, cases without a Dice last; a figure that cannot be computed is
-        None. ``curves``: ``"bland_altman"`` (``mean``, ``difference``, and one number each of ``bias``,
-        ``low``, ``high``), ``"froc"`` (``x``, ``y``, ``rate``, ``at``) and ``"reliability"``.
+        None. ``curves``: ``"bland_altman"`` (``mean``, ``difference``, ``bias``, ``low``, ``high``
+        and both as ``limits``), ``"froc"`` (``x``, ``y``, ``rate``, ``at``) and ``"reliability"``.
 
     Raises:
         InputError: Lengths do not fit, or a structure is unknown.
@@ -126,11 +126,7 @@ def mask_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
             "patient": row["patient"],
             "part": evaluation.part,
             "dice": _cell(row["dice"]),
-            **{
-                f"{figure}:{name}": _cell(value)
-                for name, found in row["structures"].items()
-                for figure, value in found.items()
-            },
+            **{key: _cell(value) for key, value in row.items() if ":" in key},
         }
         for row in evaluation.cases
     ]
@@ -274,6 +270,7 @@ def _bland_altman(
             "bias": _plain([bias]),
             "low": _plain([bias - _LIMIT * spread]),
             "high": _plain([bias + _LIMIT * spread]),
+            "limits": _plain([bias - _LIMIT * spread, bias + _LIMIT * spread]),
         }
     return out
 
@@ -292,10 +289,10 @@ def _rows(
                 "case": str(name),
                 "patient": str(name if groups is None else groups[n]),
                 "dice": sum(dice) / len(dice) if dice else None,
-                "structures": {
-                    c: {figure: _finite(value) for figure, value in row[c].items()}
+                **{
+                    f"{figure}:{c}": _finite(value)
                     for c in (*classes, INSTANCES)
-                    if c in row
+                    for figure, value in row.get(c, {}).items()
                 },
             }
         )

@@ -124,7 +124,7 @@ def window(lattice: Sequence[int], afford: int, flat: Sequence[int]) -> tuple[tu
 
     Example:
         >>> window((35, 50, 36), 96_000, (0, 0, 0))
-        ((40, 56, 40), 4)
+        ((40, 48, 40), 4)
     """
     sides = [float(n) for n in lattice]
     while math.prod(sides) > afford:

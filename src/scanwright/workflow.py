@@ -136,7 +136,7 @@ def evaluate(
         out: Where to write; ``runs/<model>-on-<name>`` by default.
         emit: Receiver of events.
         seed: Seed of the bootstrap.
-        **wishes: ``labels``, ``patient``, ``layout`` of the cohort.
+        **wishes: ``labels``, ``patient``, ``layout``, ``structures`` of the cohort.
 
     Returns:
         The figures and the report.

@@ -126,6 +126,7 @@ def evaluate(
     labels: Labels = None,
     patient: Patient = None,
     layout: Layout = None,
+    structures: Structures = None,
     seed: Seed = 0,
     quiet: Quiet = False,
 ) -> None:
@@ -135,7 +136,15 @@ def evaluate(
 
     with Show(quiet=quiet) as show:
         result = workflow.evaluate(
-            model, source, out=out, labels=labels, patient=patient, layout=layout, seed=seed, emit=show
+            model,
+            source,
+            out=out,
+            labels=labels,
+            patient=patient,
+            layout=layout,
+            structures=structures,
+            seed=seed,
+            emit=show,
         )
     show.console.print(results_table([e for e in result.evaluations if e.part == "test"]))
     show.console.print(f"Report  {result.path / 'report.html'}")

@@ -80,7 +80,8 @@ def training_deadline(request: Request, plan: Plan, store: AnyStore, *, started:
     now = monotonic()
     n_judged = len(store.rows("val")) + len(store.rows("test"))
     voxels = plan.preprocessing.channels * math.prod(plan.preprocessing.size)
-    last = started + request.budget.seconds - after_s(n_judged, voxels)
+    choosing = 0.03 * request.budget.seconds  # looks at validation after the last step
+    last = started + request.budget.seconds - choosing - after_s(n_judged, voxels)
     return max(min(now + plan.training.budget_s / SAFETY, last), now + 0.25 * plan.training.budget_s)
 
 

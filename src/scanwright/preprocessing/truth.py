@@ -69,6 +69,6 @@ def on_grid(labels: LabelMap, grid: Grid, *, name: str = "the mask") -> LabelMap
             )
     matrix = np.linalg.inv(labels.grid.affine) @ grid.affine
     sampled = ndimage.affine_transform(
-        labels.array, matrix[:3, :3], matrix[:3, 3], output_shape=grid.shape, order=0, mode="constant", cval=0
+        labels.array, matrix[:3, :3], matrix[:3, 3], output_shape=grid.shape, order=0, mode="grid-constant", cval=0
     )
     return LabelMap(sampled, grid, labels.names)

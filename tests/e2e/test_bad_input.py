@@ -117,13 +117,13 @@ def test_a_single_damaged_file_to_predict(typed: Typed, tmp_path: Path) -> None:
     refused(typed("predict", "n.scanwright", "a.png", cwd=tmp_path), "n.scanwright", "run FOLDER")
 
 
-def test_masks_are_told_from_classes(typed: Typed, tmp_path: Path) -> None:
+def test_empty_masks_are_named_before_training(typed: Typed, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
     for folder in ("images", "masks"):
         (tmp_path / "seg" / folder).mkdir(parents=True)
-        for i in range(4):
-            Image.fromarray(np.full((16, 16), i * 20 if folder == "images" else 255, np.uint8)).save(
-                tmp_path / "seg" / folder / f"{i}.png"
-            )
+        for i in range(9):
+            pixels = rng.integers(0, 255, (16, 16)) if folder == "images" else np.zeros((16, 16))
+            Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / "seg" / folder / f"{i}.png")
     refused(typed("run", "seg", cwd=tmp_path), "mask")
 
 

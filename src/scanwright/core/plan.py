@@ -117,6 +117,7 @@ class Segmentation(_Strict):
         mirror_axes: Axes whose mirror images are averaged in when that helps on validation.
         overlap: Share of a window that the next one covers again.
         crop: ``"none"``, or ``"body"``: windows that hold only air are not computed.
+        look_windows: Most windows of one look at validation.
         sides: Pairs of classes (indices) that are left and right of each other.
     """
 
@@ -130,6 +131,7 @@ class Segmentation(_Strict):
     mirror_axes: tuple[int, ...] = ()
     overlap: float = Field(0.5, ge=0, lt=1)
     crop: Literal["none", "body"] = "none"
+    look_windows: int = Field(160, ge=1)
     sides: tuple[tuple[int, int], ...] = ()
 
 

@@ -107,6 +107,9 @@ def choose(
         reasons["preprocessing.orientation"] = f"All volumes are turned the same way: {orientation}."
     augmentation, more = _augmentation(cohort, fingerprint, kind, dimension, orientation, flat)
     reasons |= more
+    if augmentation.rotate90 and len(set(size)) > 1:
+        augmentation = augmentation.model_copy(update={"rotate90": False})
+        reasons["augmentation.rotate90"] = "No quarter turns: the window is not square."
     segmentation = _target(cohort, masks, codes, slices, augmentation, reasons)
     return SegmentChoices(spec, segmentation, augmentation, levels, flat, batch, lattice, reasons)
 
@@ -247,9 +250,15 @@ def _augmentation(
         "shear": 0.0,
         "elastic": 0.012,
     }
-    if kind in ("microscopy", "photo", "fundus"):
+    objects = cohort.mask_code is not None and cohort.mask_code.kind == "instances"
+    if kind in ("microscopy", "photo", "fundus") or (objects and dimension == 2 and f.dimension == 2):
         changes["rotate_deg"] = 30.0
         changes["rotate90"] = kind != "fundus"
+        changes["flip_axes"] = (0, 1)
+    if objects:
+        reasons["augmentation.flip_axes"] = (
+            "Numbered objects look the same in every direction: all flips and quarter turns."
+        )
     reasons["augmentation"] = "Places and values change a little, image and mask together; windows move anyway."
     return found.model_copy(update=changes), reasons
 

@@ -31,8 +31,11 @@ from scanwright.plan.speed import Job, Speed, cost, measured_speed, remembered
 from scanwright.plan.timetable import SAFETY
 
 LOOKS = 10
-"""Looks at validation during the final training."""
-_LOOK_WINDOWS = 160
+"""Most looks at validation during the final training."""
+_LOOKING = 0.15
+"""Share of the training time that looks at validation may take."""
+_LOOK_WINDOWS = (24, 160)
+"""Fewest and most windows of one look."""
 _RACE = 0.2
 """Share of the training time that goes to the race."""
 _LEAST_STEPS = 60
@@ -102,7 +105,8 @@ def make_segment_plan(
     ask = remembered(speed or measured_speed(min(max(0.003 * budget.seconds, 0.5), 3.0)), here, cache)
     candidates, memory = _fit_memory(chosen, cohort, here, device, seconds)
     candidates, precision, last = _timed(chosen, candidates, cohort, ask, here, device, emit)
-    candidates = _steps(chosen, candidates, seconds, cohort)
+    looks = _looks(chosen, candidates[0], seconds, cohort)
+    candidates = _steps(chosen, candidates, seconds, looks)
     norm = "batch" if candidates[0].batch_size >= 4 or chosen.spec.dimension == 2 else "instance"
     chosen.reasons["candidates"] = (
         f"The networks race for {_RACE:.0%} of the time, scored by validation Dice; the best is trained to the end. "
@@ -125,8 +129,8 @@ def make_segment_plan(
             balanced_sampling=False,
             ema=0.98 if longest < 400 else 0.99 if longest < 1500 else 0.995,
             gradient_clip=2.0,
-            patience=LOOKS,
-            evaluations=LOOKS,
+            patience=looks,
+            evaluations=looks,
             precision=precision,  # type: ignore[arg-type]
             channels_last=last,
             ensemble=1,
@@ -235,16 +239,31 @@ def _timed(
     return timed, best[0], best[1]
 
 
-def _steps(chosen: SegmentChoices, candidates: list[Candidate], seconds: float, cohort: Cohort) -> list[Candidate]:
+def _looks(chosen: SegmentChoices, one: Candidate, seconds: float, cohort: Cohort) -> int:
+    """Looks at validation that the time allows, after the windows of a look were made to fit."""
+    fewest, most = _LOOK_WINDOWS
+    there = max(len(cohort.of("val")), 1) * _windows(chosen)
+    window_s = one.seconds_per_step / one.batch_size / 3
+    affordable = int(_LOOKING * seconds / LOOKS / max(window_s, 1e-9))
+    n = min(max(affordable, fewest), most, there)
+    chosen.segmentation = chosen.segmentation.model_copy(update={"look_windows": n})
+    looks = max(2, min(LOOKS, int(_LOOKING * seconds / max(n * window_s, 1e-9))))
+    chosen.reasons["segmentation.look_windows"] = (
+        f"{looks} looks at {n} of about {there} validation windows take at most {_LOOKING:.0%} of the time or so."
+    )
+    return looks
+
+
+def _steps(chosen: SegmentChoices, candidates: list[Candidate], seconds: float, looks: int) -> list[Candidate]:
     """Race and final steps of each candidate; one that cannot get enough of them is left out."""
-    n_val = min(_LOOK_WINDOWS, max(len(cohort.of("val")), 1) * _windows(chosen))
+    n_val = chosen.segmentation.look_windows
     while True:
         race = _RACE * seconds if len(candidates) > 1 else 0.0
         done = []
         for one in candidates:
             look = n_val / one.batch_size * one.seconds_per_step / 3
             raced = max(1, int((race / len(candidates) - look) / one.seconds_per_step)) if race else 0
-            left = seconds - race - (LOOKS + 2) * look
+            left = seconds - race - (looks + 2) * look
             final = raced + int(left / one.seconds_per_step)
             done.append(
                 one.model_copy(

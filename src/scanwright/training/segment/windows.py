@@ -22,8 +22,6 @@ from scanwright.training.segment.losses import MaskTargets, supervised_loss
 
 _JITTER = 0.25
 """How far from a window's middle the voxel may lie that it was drawn for, as a share of its side."""
-_LOOK_WINDOWS = 160
-"""Most windows of one look at validation."""
 
 
 @dataclass(frozen=True)
@@ -256,10 +254,10 @@ class Windows:
             if self.dimension == 2:
                 axes.append(list(range(shape[2])))
             found += [(int(row), (c[0], c[1], c[2])) for c in itertools.product(*axes)]
-        if len(found) <= _LOOK_WINDOWS:
+        if len(found) <= self.spec.look_windows:
             return found
         rng = np.random.default_rng(self.plan.seed)
-        kept = np.sort(rng.choice(len(found), _LOOK_WINDOWS, replace=False))
+        kept = np.sort(rng.choice(len(found), self.spec.look_windows, replace=False))
         return [found[n] for n in kept]
 
     def _low(self, row: int) -> NDArray[np.float16]:

@@ -184,13 +184,16 @@ def test_precision_is_gated_by_agreement(network: Any, plan: Any) -> None:
     clear = np.zeros((1, 16, 16, 16), np.float32)
     clear[0, 4:10, 4:10, 4:10] = 1.0
     truth = (clear[0] * 2).astype(np.uint8)
-    allowed = gate(bright(network), chosen, [clear], [truth], threads=1)
+    allowed = gate(bright(network), chosen, [clear], [truth], threads=1, faster=0.0)
     assert allowed["precision"] == "bf16"
     assert allowed["agreement"] == 1.0
     assert allowed["dice_change"] == 0.0
     # Values so close to the border between background and structure 1 that eight bits cannot tell them apart:
     near = np.random.default_rng(0).uniform(1 / 3 - 1e-3, 1 / 3 + 1e-3, (1, 16, 16, 16)).astype(np.float32)
-    refused = gate(bright(network), chosen, [near], [None], threads=1)
+    refused = gate(bright(network), chosen, [near], [None], threads=1, faster=0.0)
+    slow = gate(bright(network), chosen, [clear], [truth], threads=1, faster=1e9)
+    assert slow["precision"] == "f32"
+    assert "not faster here" in slow["reason"]
     assert refused["precision"] == "f32"
     assert "stay equal" in refused["reason"]
 

@@ -14,6 +14,8 @@ from scanwright.inference.engines import Engine, open_engine
 from scanwright.inference.segment.sliding import slide_slabs
 
 LEAST_AGREEMENT = 0.999
+FASTER = 1.1
+"""Gain in speed, on the machine that makes the model file, below which half precision is not worth it."""
 MOST_DICE_CHANGE = 0.002
 _IGNORED = 255
 
@@ -25,6 +27,7 @@ def gate(
     truths: Iterable[NDArray[np.integer[Any]] | None],
     *,
     threads: int | None = None,
+    faster: float = FASTER,
 ) -> dict[str, Any]:
     """Compare bfloat16 with float32 on validation cases.
 
@@ -34,6 +37,7 @@ def gate(
         arrays: Prepared cases ``(C, i, j, k)``; looked at one at a time.
         truths: True codes ``(i, j, k)`` on the same lattices, 255 where unknown; None without truth.
         threads: CPU threads to compute with; all that the process may use if None.
+        faster: Least gain in speed for bfloat16 to be taken.
 
     Returns:
         For ``trust.json``: ``precision`` (``"bf16"`` or ``"f32"``), ``reason``, ``agreement`` (share
@@ -63,7 +67,10 @@ def gate(
         return {"precision": "f32", "reason": f"Only {agreement:.3%} of the voxels stay equal in bfloat16.", **told}
     if change is not None and abs(change) > MOST_DICE_CHANGE:
         return {"precision": "f32", "reason": f"Dice changes by {change:+.4f} in bfloat16.", **told}
-    words = f"{agreement:.3%} of the voxels stay equal in bfloat16, which takes 1/{speed:.1f} of the time here."
+    if speed < faster:
+        words = f"bfloat16 is not faster here (it takes {1 / max(speed, 1e-9):.1f} times as long), so single precision is used."
+        return {"precision": "f32", "reason": words, **told}
+    words = f"bfloat16 is {speed:.1f} times as fast here, and {agreement:.3%} of the voxels stay equal."
     return {"precision": "bf16", "reason": words, **told}
 
 

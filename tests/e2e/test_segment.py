@@ -36,9 +36,17 @@ def discs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(typed: Typed, discs: Path) -> Path:
-    """A finished run."""
-    out = discs.parent / "run"
-    done = typed("run", discs, "--out", out, "--budget", "60s", "--structures", "1=disc,2=bar")
+    """A finished run, by a plan whose steps do not depend on how fast the machine is."""
+    out, names = discs.parent / "run", ("--structures", "1=disc,2=bar")
+    planned = typed("plan", discs, "--out", discs.parent / "planned", "--budget", "60s", *names)
+    assert planned.returncode == 0, planned.stdout + planned.stderr  # type: ignore[attr-defined]
+    plan = json.loads((discs.parent / "planned" / "plan.json").read_text(encoding="utf-8"))
+    small = next(c for c in plan["candidates"] if c["name"] == "unet-small")
+    arguments = {**small["arguments"], "levels": 4}
+    plan["candidates"] = [{**small, "arguments": arguments, "batch_size": 8, "race_steps": [], "final_steps": 60}]
+    plan["training"]["ema"] = 0.95
+    (discs.parent / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
+    done = typed("run", discs, "--out", out, "--plan", discs.parent / "plan.json", *names)
     assert done.returncode == 0, done.stdout + done.stderr  # type: ignore[attr-defined]
     text = done.stdout  # type: ignore[attr-defined]
     assert "Dice" in text

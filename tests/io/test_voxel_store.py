@@ -71,10 +71,10 @@ def test_it_goes_on_where_it_stopped_and_names_what_failed(tmp_path: Path) -> No
         if case.id == "c1":
             raise FormatError("c1.nii is cut short.", "It must be whole.", "Copy it again.")
         if case.id == "c3":
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt("stopped")
         return lattice(case)
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt, match="stopped"):
         VoxelStore.build(tmp_path / "s", cohort(tmp_path), PLAN, broken, threads=1)
     said: list[str] = []
     store = VoxelStore.build(

@@ -43,9 +43,9 @@ def test_a_run_that_was_cut_short_ends_with_the_same_weights(boxes: Callable[...
 
     def emit(event: Any) -> None:
         if event.kind == "measured" and event.step >= 4:
-            raise Stop
+            raise Stop("here")
 
-    with pytest.raises(Stop):
+    with pytest.raises(Stop, match="here"):
         train_segmenter(plan, store, work=tmp_path / "cut", devices=1, emit=emit)
     resumed = train_segmenter(plan, store, work=tmp_path / "cut", devices=1)
     one, other = (load_segmenter(t, plan).state_dict() for t in (whole, resumed))

@@ -1,6 +1,6 @@
 """Rerun the table of segmentations: one command each, given or usual splits, choices on validation only.
 
-    python benchmarks/quality/segmentations.py [--data ../shared/data] [--only hippocampus] [--seeds 0]
+    python benchmarks/quality/segmentations.py [--data ../shared/data] [--only hippocampus] [--seeds 0] [--budget 5m]
 
 Every run is a separate process, typed as a person would. Where a split is usual and not written
 down beside the data, a folder of links with a ``split.csv`` is made. Results are appended to
@@ -13,7 +13,7 @@ import argparse
 import csv
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from running import ROOT, interval, metrics_of, timed, write
@@ -99,15 +99,15 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=ROOT / ".." / "shared" / "data")
     parser.add_argument("--only", nargs="*", choices=list(COHORTS), default=list(COHORTS))
     parser.add_argument("--seeds", nargs="*", type=int, default=[0])
+    parser.add_argument("--budget", help="Instead of each row's own.")
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "segmentations")
     words = parser.parse_args()
-    rows = []
     for name in words.only:
         for seed in words.seeds:
-            row = one(name, COHORTS[name], words.data, seed, words.out)
+            cohort = replace(COHORTS[name], budget=words.budget or COHORTS[name].budget)
+            row = one(name, cohort, words.data, seed, words.out)
             print(row, flush=True)
-            rows.append(row)
-    write(rows, "benchmarks/quality/segmentations.py")
+            write([row], "benchmarks/quality/segmentations.py")
 
 
 def one(name: str, cohort: Cohort, data: Path, seed: int, work: Path) -> dict[str, str]:

@@ -68,7 +68,7 @@ def scan(
     _known_task(task)
     wishes = replace(_wishes(labels, patient, place, emit), task=task, structures=structures)
     chosen, why = _choose(place, wishes, layout)
-    emit(Said(stage="scan", text=f"{place.path.name} is read as a {LAYOUTS[chosen].say}, because {why}."))
+    emit(Said(stage="scan", text=f"{place.path.name} is read as {LAYOUTS[chosen].say}, because {why}."))
     reading = LAYOUTS[chosen].read(place, wishes)
     reading.guesses.insert(0, Guess("layout", chosen, why, "--layout"))
     if task is None:

@@ -72,4 +72,4 @@ def _images(place: Place, reading: Reading) -> list[str]:
     return [f for f in images if stem_of(f).endswith("_" + kind)]
 
 
-LAYOUT = Layout("BIDS folder", fits, read)
+LAYOUT = Layout("a BIDS folder", fits, read)

@@ -117,4 +117,4 @@ def _truth(columns: list[str], reading: Reading, place: Place, wishes: Wishes) -
     reading.guesses += looked.guesses
 
 
-LAYOUT = Layout("table of images and masks", fits, read)
+LAYOUT = Layout("a table of images and masks", fits, read)

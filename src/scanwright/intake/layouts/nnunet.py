@@ -206,4 +206,4 @@ def _first_fold(place: Place, base: str, reading: Reading) -> None:
     reading.guesses.append(Guess("parts", "fold 0", f"of {file}"))
 
 
-LAYOUT = Layout("nnU-Net or Decathlon folder", fits, read)
+LAYOUT = Layout("an nnU-Net or Decathlon folder", fits, read)

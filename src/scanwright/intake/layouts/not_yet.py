@@ -47,5 +47,5 @@ def _boxes(name: str) -> Callable[[Place, Wishes], Reading]:
     return read
 
 
-VOC = Layout("Pascal VOC folder (not supported yet)", voc_fits, _boxes("a Pascal VOC folder"))
-COCO = Layout("COCO folder (not supported yet)", coco_fits, _boxes("a COCO folder"))
+VOC = Layout("a Pascal VOC folder (not supported yet)", voc_fits, _boxes("a Pascal VOC folder"))
+COCO = Layout("a COCO folder (not supported yet)", coco_fits, _boxes("a COCO folder"))

@@ -73,4 +73,4 @@ def _roles(place: Place) -> dict[Part | None, dict[str, str]]:
     return found
 
 
-LAYOUT = Layout("folder of npy arrays", fits, read)
+LAYOUT = Layout("a folder of npy arrays", fits, read)

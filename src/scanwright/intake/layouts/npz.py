@@ -114,4 +114,4 @@ def _pairs(root: Path, file: str, shapes: Mapping[str, tuple[tuple[int, ...], st
     ]
 
 
-LAYOUT = Layout("npz file of arrays", fits, read)
+LAYOUT = Layout("an npz file of arrays", fits, read)

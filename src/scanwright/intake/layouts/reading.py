@@ -113,7 +113,7 @@ class Layout:
     """One way in which a cohort may lie on disk.
 
     Args:
-        say: What it is, in words.
+        say: What it is, in words, with its article if it has one.
         fits: Whether a place has this layout, and why.
         read: Makes the rows; raises for layouts that are recognised and not yet supported.
     """

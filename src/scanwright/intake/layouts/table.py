@@ -157,4 +157,4 @@ def _none_found(sheet: Sheet, roles: Roles, missing: list[str], place: Place) ->
     )
 
 
-LAYOUT = Layout("table beside images", fits, read)
+LAYOUT = Layout("a table beside images", fits, read)

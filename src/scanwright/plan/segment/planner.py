@@ -145,10 +145,10 @@ def make_segment_plan(
 
 def _reserve_s(cohort: Cohort, f: Fingerprint, budget_s: float) -> float:
     """Seconds that are not training: reading, preparing, whole cases of val and test, report."""
-    voxels = math.prod(f.shape_median) * f.n_channels
+    voxels = math.prod(f.shape_median)
     n_judged = len(cohort.of("val")) + len(cohort.of("test"))
-    read = len(cohort) * (5e-3 + 1.5e-7 * voxels)
-    judge = n_judged * (0.12 + 4e-6 * voxels)
+    read = len(cohort) * (5e-3 + 1.5e-7 * voxels * f.n_channels)
+    judge = n_judged * (0.12 + 3e-6 * voxels)
     return min(30.0 + read + judge, 0.45 * budget_s)
 
 

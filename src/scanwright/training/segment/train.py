@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from scanwright.core import Candidate, Emit, Plan, PlanError, Progress, silent
 from scanwright.io.voxel_store import VoxelStore
-from scanwright.models import count_parameters
 from scanwright.training.fit import Run, State
 from scanwright.training.halving import race_networks
 from scanwright.training.race import device_words, peak_memory_mb, prepare_folder
@@ -167,11 +166,6 @@ def load_segmenter(trained: Trained, plan: Plan) -> nn.Module:
     state: dict[str, Tensor] = load_file(trained.weights)
     network.load_state_dict({name.removeprefix("0."): value for name, value in state.items()})
     return network.eval()
-
-
-def count_of(plan: Plan, trained: Trained) -> int:
-    """Trainable parameters of the chosen network."""
-    return count_parameters(load_segmenter(trained, plan))
 
 
 def _check(plan: Plan) -> None:

@@ -29,7 +29,7 @@ class MaskScore:
     """Figures of a look at validation.
 
     Args:
-        score: Mean Dice of the structures, less a tenth of the loss' change where Dice is equal: the Dice.
+        score: Mean Dice of the structures.
         loss: Validation loss.
         dice: Dice of each structure.
     """

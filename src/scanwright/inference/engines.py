@@ -50,8 +50,13 @@ class Opened:
     reason: str = ""
 
 
-PRECISIONS: dict[str, str] = {"f32": "ACCURACY", "bf16": "PERFORMANCE"}
-"""What networks may compute in, and OpenVINO's execution mode for it."""
+PRECISIONS: dict[str, tuple[str, str]] = {
+    "f32": ("f32", "ACCURACY"),
+    "bf16": ("bf16", "PERFORMANCE"),
+    "int8": ("f32", "ACCURACY"),
+}
+"""What networks may compute in, with OpenVINO's hints for it; a network in 8-bit integers says itself which of its
+layers they are."""
 
 
 class _OpenVino:
@@ -67,8 +72,8 @@ class _OpenVino:
             precision = "f32"  # this CPU would only imitate it
         self.precision = precision
         settings = {
-            "INFERENCE_PRECISION_HINT": precision,
-            "EXECUTION_MODE_HINT": PRECISIONS[precision],
+            "INFERENCE_PRECISION_HINT": PRECISIONS[precision][0],
+            "EXECUTION_MODE_HINT": PRECISIONS[precision][1],
             "INFERENCE_NUM_THREADS": threads,
             "NUM_STREAMS": 1,
             "ENABLE_CPU_PINNING": False,
@@ -119,7 +124,7 @@ def openvino(network: bytes, *, threads: int, precision: str = "f32") -> Engine:
 
 
 def onnxruntime(network: bytes, *, threads: int, precision: str = "f32") -> Engine:
-    """ONNX Runtime: runs nearly every network, also where OpenVINO is not available; always in float32."""
+    """ONNX Runtime: runs nearly every network, also where OpenVINO is not available; never in bfloat16."""
     return _OnnxRuntime(network, threads)
 
 
@@ -138,7 +143,7 @@ def open_engine(network: bytes, name: str = "auto", *, threads: int | None = Non
         name: A key of :data:`ENGINES`, or ``"auto"``.
         threads: CPU threads to compute with; those that this process may use if None.
         precision: A key of :data:`PRECISIONS`. ``"bf16"`` is a leave, not a duty: an engine or a
-            CPU that cannot computes in float32.
+            CPU that cannot computes in float32. ``"int8"`` belongs to a network that was made for it.
 
     Returns:
         The engine, and why it is not the first choice.

@@ -125,19 +125,9 @@ def check_names(path: Path, names: Sequence[str]) -> None:
 def check_contents(
     path: Path, members: Mapping[str, bytes]
 ) -> tuple[Plan, dict[str, Any], dict[str, Any], dict[str, Any], Fingerprint | None]:
-    network = read_onnx_facts(members["network.onnx"])
-    if network.external:
-        raise ModelFileError(
-            f"The network in {path.name} keeps tensors in another file.",
-            "A model file is one file; its network may not point at others.",
-            "Export the network without external data.",
-        )
-    if "image" not in network.inputs or "logits" not in network.outputs:
-        raise ModelFileError(
-            f"The network in {path.name} has inputs {list(network.inputs)[:5]} and outputs {list(network.outputs)[:5]}.",
-            "It must take 'image' and give 'logits'.",
-            "Export it with `scanwright run`.",
-        )
+    for name in ("network.onnx", "network.int8.onnx"):
+        if name in members:
+            _check_network(path, name, members[name])
     try:
         plan = Plan.from_json(text_of(path, "plan.json", members["plan.json"]))
     except PlanError as error:
@@ -175,3 +165,19 @@ def json_object(path: Path, name: str, data: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise refuse(path, f"{name} is not a JSON object")
     return value
+
+
+def _check_network(path: Path, name: str, data: bytes) -> None:
+    network = read_onnx_facts(data)
+    if network.external:
+        raise ModelFileError(
+            f"The network in {path.name} keeps tensors in another file ({name}).",
+            "A model file is one file; its network may not point at others.",
+            "Export the network without external data.",
+        )
+    if "image" not in network.inputs or "logits" not in network.outputs:
+        raise ModelFileError(
+            f"{name} in {path.name} has inputs {list(network.inputs)[:5]} and outputs {list(network.outputs)[:5]}.",
+            "It must take 'image' and give 'logits'.",
+            "Export it with `scanwright run`.",
+        )

@@ -18,7 +18,7 @@ MANIFEST = "manifest.json"
 REQUIRED = ("plan.json", "network.onnx", "labels.json", "trust.json", "evaluation.json", "card.md")
 """Members that every model file has, beside the manifest."""
 
-OPTIONAL = ("weights.safetensors", "fingerprint.json")
+OPTIONAL = ("weights.safetensors", "fingerprint.json", "network.int8.onnx")
 """Members with a name of their own that a model file may have; others lie under ``evidence/``."""
 
 LARGEST_BYTES = 2**32 - 2**20

@@ -86,10 +86,12 @@ def members(folder: RunFolder, plan: Plan, *, card: str) -> dict[str, bytes]:
     Returns:
         Name to content.
     """
+    eight_bit = folder.work / "network.int8.onnx"
     return {
         "plan.json": plan.to_json().encode(),
         "fingerprint.json": (folder / "fingerprint.json").read_bytes(),
         "network.onnx": (folder.work / "network.onnx").read_bytes(),
+        **({"network.int8.onnx": eight_bit.read_bytes()} if eight_bit.exists() else {}),
         "labels.json": json.dumps({"names": list(plan.classes)}, ensure_ascii=False, indent=2).encode(),
         "trust.json": (folder.work / "trust.json").read_bytes(),
         "evaluation.json": (folder / "metrics.json").read_bytes(),

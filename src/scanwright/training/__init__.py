@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from scanwright.training.race import train
     from scanwright.training.score import SHIFTS
     from scanwright.training.segment.export import export_segmenter
+    from scanwright.training.segment.quantise import quantised
     from scanwright.training.segment.train import train_segmenter
     from scanwright.training.trained import Trained, load_trained, network
 
@@ -22,6 +23,7 @@ __all__ = [
     "export_segmenter",
     "load_trained",
     "network",
+    "quantised",
     "train",
     "train_segmenter",
 ]
@@ -34,6 +36,7 @@ _HOME = {
     "export_segmenter": "segment.export",
     "load_trained": "trained",
     "network": "trained",
+    "quantised": "segment.quantise",
     "train": "race",
     "train_segmenter": "segment.train",
 }

@@ -186,8 +186,8 @@ def test_precision_is_gated_by_agreement(network: Any, plan: Any) -> None:
     truth = (clear[0] * 2).astype(np.uint8)
     allowed = gate(bright(network), chosen, [clear], [truth], threads=1, faster=0.0)
     assert allowed["precision"] == "bf16"
-    assert allowed["agreement"] == 1.0
-    assert allowed["dice_change"] == 0.0
+    assert allowed["tried"]["bf16"]["agreement"] == 1.0
+    assert allowed["tried"]["bf16"]["dice_change"] == 0.0
     # Values so close to the border between background and structure 1 that eight bits cannot tell them apart:
     near = np.random.default_rng(0).uniform(1 / 3 - 1e-3, 1 / 3 + 1e-3, (1, 16, 16, 16)).astype(np.float32)
     refused = gate(bright(network), chosen, [near], [None], threads=1, faster=0.0)
@@ -196,6 +196,22 @@ def test_precision_is_gated_by_agreement(network: Any, plan: Any) -> None:
     assert "not faster here" in slow["reason"]
     assert refused["precision"] == "f32"
     assert "stay equal" in refused["reason"]
+
+
+def test_eight_bits_are_gated_on_their_own_network(network: Any, plan: Any) -> None:
+    """The network that is given for 8-bit integers is the one that is compared, and only it is refused."""
+    chosen = plan(("grey", "white"), size=(16, 16, 16))
+    clear = np.zeros((1, 16, 16, 16), np.float32)
+    clear[0, 4:10, 4:10, 4:10] = 1.0
+    truth = (clear[0] * 2).astype(np.uint8)
+    same, other = bright(network), bytes(network((16, 16, 16), np.zeros((3, 1, 1, 1, 1)), [9.0, 0.0, 0.0]))
+    allowed = gate(same, chosen, [clear], [truth], eight_bit=same, threads=1, faster=0.0)
+    assert allowed["tried"]["int8"]["agreement"] == 1.0
+    assert not allowed["tried"]["int8"]["refused"]
+    wrong = gate(same, chosen, [clear], [truth], eight_bit=other, threads=1, faster=0.0)
+    assert wrong["tried"]["int8"]["refused"]
+    assert "8-bit integers" in wrong["tried"]["int8"]["verdict"]
+    assert wrong["precision"] != "int8"
 
 
 def test_unknown_precisions_and_other_tasks_are_refused(network: Any, plan: Any) -> None:

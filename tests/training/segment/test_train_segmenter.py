@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 from scanwright.core import CohortError  # noqa: E402
 from scanwright.inference.engines import open_engine  # noqa: E402
 from scanwright.inference.segment import slide  # noqa: E402
-from scanwright.training import export_segmenter, train_segmenter  # noqa: E402
+from scanwright.training import export_segmenter, quantised, train_segmenter  # noqa: E402
 from scanwright.training.segment.train import load_segmenter  # noqa: E402
 
 
@@ -23,13 +23,19 @@ def test_it_learns_and_the_exported_network_answers_whole_cases(boxes: Callable[
     trained = train_segmenter(plan, store, work=tmp_path / "work", devices=1)
     assert trained.chosen == ("unet-small",)
     assert trained.scores["dice"] > 0.6
-    engine = open_engine(export_segmenter(trained, plan, store)).engine
+    network = export_segmenter(trained, plan, store)
+    engine = open_engine(network).engine
     row = int(store.rows("test")[0])
     labels = np.asarray(store.labels(row))
     answer = slide(engine, np.asarray(store.image(row)), plan).argmax(axis=0)
     for code in (1, 2):
         dice = 2 * ((answer == code) & (labels == code)).sum() / ((answer == code).sum() + (labels == code).sum())
         assert dice > 0.6
+    short = quantised(network, trained, plan, store)
+    assert short is not None
+    assert len(short) < 0.5 * len(network)
+    rounded = slide(open_engine(short, precision="int8").engine, np.asarray(store.image(row)), plan).argmax(axis=0)
+    assert 0.98 < (rounded == answer).mean()
     again = train_segmenter(plan, store, work=tmp_path / "work", devices=1)
     assert again == trained, "a finished training is taken as it is"
 

@@ -1,9 +1,10 @@
-"""May the network compute in bfloat16? Measured on validation cases against float32, and told."""
+"""May the network compute in fewer bits? Measured on validation cases against float32, and told."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,28 @@ from scanwright.inference.segment.sliding import slide_slabs
 
 LEAST_AGREEMENT = 0.999
 FASTER = 1.1
-"""Gain in speed, on the machine that makes the model file, below which half precision is not worth it."""
+"""Gain in speed, on the machine that makes the model file, below which fewer bits are not worth it."""
 MOST_DICE_CHANGE = 0.002
 _IGNORED = 255
+_WORDS = {"bf16": "bfloat16", "int8": "8-bit integers"}
+
+
+@dataclass(eq=False)
+class _Tried:
+    """What a precision did to the answers."""
+
+    engine: Engine
+    equal: int = 0
+    total: int = 0
+    seconds: list[float] = field(default_factory=list)
+    plain_s: list[float] = field(default_factory=list)
+    dice: list[tuple[float, float]] = field(default_factory=list)
+
+    def told(self) -> dict[str, Any]:
+        """``agreement``, ``dice_change`` and ``speed``."""
+        change = float(np.diff(np.mean(self.dice, axis=0))[0]) if self.dice else None
+        speed = float(sum(self.plain_s) / max(sum(self.seconds), 1e-9))
+        return {"agreement": self.equal / self.total if self.total else 0.0, "dice_change": change, "speed": speed}
 
 
 def gate(
@@ -26,52 +46,71 @@ def gate(
     arrays: Iterable[NDArray[np.floating[Any]]],
     truths: Iterable[NDArray[np.integer[Any]] | None],
     *,
+    eight_bit: bytes | None = None,
     threads: int | None = None,
     faster: float = FASTER,
 ) -> dict[str, Any]:
-    """Compare bfloat16 with float32 on validation cases.
+    """Compare bfloat16, and a network of 8-bit integers, with float32 on validation cases.
 
     Args:
         network: ``network.onnx``.
         plan: Of the task ``segment``.
         arrays: Prepared cases ``(C, i, j, k)``; looked at one at a time.
         truths: True codes ``(i, j, k)`` on the same lattices, 255 where unknown; None without truth.
+        eight_bit: ``network.int8.onnx``, if there is one.
         threads: CPU threads to compute with; all that the process may use if None.
-        faster: Least gain in speed for bfloat16 to be taken.
+        faster: Least gain in speed for fewer bits to be taken.
 
     Returns:
-        For ``trust.json``: ``precision`` (``"bf16"`` or ``"f32"``), ``reason``, ``agreement`` (share
-        of equal voxels over all cases), ``dice_change`` (of the mean Dice; None without truth),
-        ``speed`` (float32's time over bfloat16's here) and ``n_cases``.
+        For ``trust.json``: ``precision`` (the fastest of ``"f32"``, ``"bf16"`` and ``"int8"`` that is
+        allowed), ``reason``, ``n_cases``, and under ``tried`` for each of the others its ``agreement``
+        (share of equal voxels over all cases), ``dice_change`` (of the mean Dice; None without
+        truth), ``speed`` (float32's time over its own here) and ``verdict``.
     """
     plain = open_engine(network, threads=threads).engine
+    tried: dict[str, _Tried] = {}
     short = open_engine(network, threads=threads, precision="bf16").engine
-    if getattr(short, "precision", "f32") != "bf16":
-        return {"precision": "f32", "reason": "This machine or engine does not compute in bfloat16.", "n_cases": 0}
-    equal = total = n = 0
-    seconds = np.zeros(2)
-    dice: list[tuple[float, float]] = []
+    if getattr(short, "precision", "f32") == "bf16":
+        tried["bf16"] = _Tried(short)
+    if eight_bit is not None:
+        tried["int8"] = _Tried(open_engine(eight_bit, threads=threads, precision="int8").engine)
+    if not tried:
+        return {"precision": "f32", "reason": "This machine computes in single precision alone.", "n_cases": 0}
+    n = 0
     for array, truth in zip(arrays, truths, strict=True):
         n += 1
-        (one, one_s), (other, other_s) = (_answer(engine, array, plan) for engine in (plain, short))
-        seconds += (one_s, other_s)
-        equal += int((one == other).all(axis=0).sum())
-        total += one[0].size
-        if truth is not None:
-            dice += list(zip(_dice(one, truth, plan), _dice(other, truth, plan), strict=True))
-    agreement = equal / total if total else 0.0
-    change = float(np.diff(np.mean(dice, axis=0))[0]) if dice else None
-    speed = float(seconds[0] / max(seconds[1], 1e-9))
-    told = {"agreement": agreement, "dice_change": change, "speed": speed, "n_cases": n}
+        one, one_s = _answer(plain, array, plan)
+        right = None if truth is None else list(_dice(one, truth, plan))
+        for each in tried.values():
+            other, other_s = _answer(each.engine, array, plan)
+            each.seconds.append(other_s)
+            each.plain_s.append(one_s)
+            each.equal += int((one == other).all(axis=0).sum())
+            each.total += one[0].size
+            if truth is not None and right is not None:
+                each.dice += list(zip(right, _dice(other, truth, plan), strict=True))
+    found = {name: each.told() for name, each in tried.items()}
+    for name, facts in found.items():
+        facts["refused"], facts["verdict"] = _verdict(_WORDS[name], facts, faster)
+    allowed = [name for name, facts in found.items() if not facts["refused"]]
+    chosen = max(allowed, key=lambda name: found[name]["speed"], default="f32")
+    words = [found[name]["verdict"] for name in ([chosen] if allowed else found)]
+    return {"precision": chosen, "reason": " ".join(words), "n_cases": n, "tried": found}
+
+
+def _verdict(name: str, told: dict[str, Any], faster: float) -> tuple[bool, str]:
+    """Whether a precision is refused, and a sentence."""
+    agreement, change, speed = told["agreement"], told["dice_change"], told["speed"]
     if agreement < LEAST_AGREEMENT:
-        return {"precision": "f32", "reason": f"Only {agreement:.3%} of the voxels stay equal in bfloat16.", **told}
+        return True, f"Only {agreement:.3%} of the voxels stay equal in {name}."
     if change is not None and abs(change) > MOST_DICE_CHANGE:
-        return {"precision": "f32", "reason": f"Dice changes by {change:+.4f} in bfloat16.", **told}
+        return True, f"Dice changes by {change:+.4f} in {name}."
     if speed < faster:
-        words = f"bfloat16 is not faster here (it takes {1 / max(speed, 1e-9):.1f} times as long), so single precision is used."
-        return {"precision": "f32", "reason": words, **told}
-    words = f"bfloat16 is {speed:.1f} times as fast here, and {agreement:.3%} of the voxels stay equal."
-    return {"precision": "bf16", "reason": words, **told}
+        return True, f"Computing in {name} is not faster here (it takes {1 / max(speed, 1e-9):.1f} times as long)."
+    return (
+        False,
+        f"Computing in {name} is {speed:.1f} times as fast here, and {agreement:.3%} of the voxels stay equal.",
+    )
 
 
 def _answer(engine: Engine, array: NDArray[Any], plan: Plan) -> tuple[NDArray[np.bool_], float]:

@@ -118,7 +118,8 @@ class SegmentPredictor:
         """
         file = model if isinstance(model, ModelFile) else read_model_file(model)
         precision = precision or allowed_precision(file.trust)
-        opened = open_engine(file.member("network.onnx"), engine, threads=threads, precision=precision)
+        name = "network.int8.onnx" if precision == "int8" else "network.onnx"
+        opened = open_engine(file.member(name), engine, threads=threads, precision=precision)
         return cls(
             opened.engine,
             file.plan,
@@ -135,12 +136,15 @@ class SegmentPredictor:
         plan: Plan,
         *,
         trust: Mapping[str, Any] | None = None,
+        eight_bit: bytes | None = None,
         engine: str = "auto",
         threads: int | None = None,
         precision: str | None = None,
     ) -> SegmentPredictor:
         """Open a network that is not packed yet, for validation and test; see :meth:`load`."""
-        opened = open_engine(network, engine, threads=threads, precision=precision or allowed_precision(trust or {}))
+        precision = precision or allowed_precision(trust or {})
+        data = eight_bit if precision == "int8" and eight_bit is not None else network
+        opened = open_engine(data, engine, threads=threads, precision=precision)
         return cls(opened.engine, plan, trust=trust, engine_reason=opened.reason)
 
     @property

@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 
 Mask = NDArray[np.bool_]
 _JUDGED: tuple[Part, ...] = ("val", "test")
+_EIGHT_BIT_FROM_S = 240.0
+"""Training time from which a network in 8-bit integers is made and examined: it takes some seconds."""
 _GATED = 4
-"""Validation cases that half precision is compared on."""
+"""Validation cases that fewer bits are compared on."""
 _SEEDS = (0.35, 0.5, 0.65, 0.8)
 _SMALLEST = (0, 10, 20, 40)
 
@@ -58,14 +60,17 @@ def judge(
         return read_evaluations(folder)
     from scanwright.evaluation.masks import mask_rows
     from scanwright.inference import SegmentPredictor
-    from scanwright.training import export_segmenter
+    from scanwright.training import export_segmenter, quantised
 
     with stage_events("evaluate", emit):
         network = export_segmenter(trained, plan, store)
+        worth_it = plan.training.budget_s >= _EIGHT_BIT_FROM_S
+        eight_bit = quantised(network, trained, plan, store) if worth_it else None
         atomic_write(folder.work / "network.onnx", network)
-        trust = _trust(network, plan, cohort, store, trained, emit)
+        trust = _trust(network, eight_bit, plan, cohort, store, trained, emit)
+        _keep_eight_bit(folder, eight_bit if trust["precision"]["precision"] == "int8" else None)
         write_json(folder.work / "trust.json", trust)
-        predictor = SegmentPredictor.from_network(network, plan, trust=trust)
+        predictor = SegmentPredictor.from_network(network, plan, trust=trust, eight_bit=eight_bit)
         evaluations: list[Evaluation] = []
         for part in _JUDGED:
             rows = store.rows(part)
@@ -145,8 +150,23 @@ def answered_structures(answer: Prediction, plan: Plan) -> list[Mask]:
     return [answer.label_map.array == k for k in range(1, len(plan.classes) + 1)]
 
 
+def _keep_eight_bit(folder: RunFolder, network: bytes | None) -> None:
+    """Keep the network in 8-bit integers for the model file, or see that there is none."""
+    place = folder.work / "network.int8.onnx"
+    if network is None:
+        place.unlink(missing_ok=True)
+    else:
+        atomic_write(place, network)
+
+
 def _trust(
-    network: bytes, plan: Plan, cohort: Cohort, store: VoxelStore, trained: Trained, emit: Emit
+    network: bytes,
+    eight_bit: bytes | None,
+    plan: Plan,
+    cohort: Cohort,
+    store: VoxelStore,
+    trained: Trained,
+    emit: Emit,
 ) -> dict[str, Any]:
     """Everything that validation decides: mirror images, precision, thresholds and clean-up."""
     from scanwright.inference import SegmentPredictor
@@ -157,9 +177,10 @@ def _trust(
     trust: dict[str, Any] = {"mirror_axes": list(trained.tta_flips)}
     target = plan.segmentation.target if plan.segmentation else "labels"
     truths = (np.asarray(store.labels(n)) if target != "instances" else None for n in gated)
-    trust["precision"] = gate(network, plan, (np.asarray(store.image(n)) for n in gated), truths)
-    emit(Said(stage="evaluate", text=str(trust["precision"].get("reason", "")) or "Half precision was examined."))
-    predictor = SegmentPredictor.from_network(network, plan, trust=trust)
+    arrays = (np.asarray(store.image(n)) for n in gated)
+    trust["precision"] = gate(network, plan, arrays, truths, eight_bit=eight_bit)
+    emit(Said(stage="evaluate", text=str(trust["precision"]["reason"])))
+    predictor = SegmentPredictor.from_network(network, plan, trust=trust, eight_bit=eight_bit)
     cases = [cohort.cases[n] for n in rows]
     if target == "instances":
         trust["instances"] = _instance_rule(predictor, cohort, cases, emit)

@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from scanwright.core import Augmentation, Cohort, Fingerprint, Preprocessing, Segmentation
+from scanwright.core import Augmentation, Cohort, Fingerprint, Intensity, Preprocessing, Segmentation
 from scanwright.plan.choices import choose_intensity
 from scanwright.plan.kinds import choose_augmentation
 from scanwright.plan.segment.masks import MaskFacts
@@ -22,6 +22,8 @@ _WINDOW = {("cpu", 3): 96_000, ("gpu", 3): 128**3, ("cpu", 2): 256 * 256, ("gpu"
 _BATCH_VOXELS = {("cpu", 3): 360_000, ("gpu", 3): 2 * 128**3, ("cpu", 2): 4 * 256 * 256, ("gpu", 2): 12 * 512 * 512}
 _WHOLE = 40
 """Windows that should cover a case: of a finer spacing a network would never see enough."""
+_SPREAD = 5.0
+"""Standard deviations from the mean at which values of 8-bit images are cut."""
 _DEEPEST = 4
 """Least voxels of a window's side on the deepest level."""
 
@@ -93,7 +95,7 @@ def choose(
     )
     batch = int(min(max(_BATCH_VOXELS[device, dimension] // math.prod(size), 2), 32))
     channels, reasons["preprocessing.channels"] = _channels(fingerprint)
-    intensity, reasons["preprocessing.intensity"] = choose_intensity(cohort, fingerprint, kind)
+    intensity, reasons["preprocessing.intensity"] = _intensity(cohort, fingerprint, kind)
     spec = Preprocessing(
         dimension=dimension,
         size=size,
@@ -228,6 +230,16 @@ def _channels(f: Fingerprint) -> tuple[int, str]:
     if f.n_channels > 1 and f.dimension == 3:
         return f.n_channels, f"Each case has {f.n_channels} channels, and all of them are used."
     return 1, "The images are grey."
+
+
+def _intensity(cohort: Cohort, f: Fingerprint, kind: str) -> tuple[Intensity, str]:
+    """As for any task, but 8-bit images are scaled one by one: a border is told by contrast, not by brightness."""
+    if f.integer_8_bit and not f.two_valued:
+        return (
+            Intensity(method="zscore", low=0.0, high=_SPREAD, mean=(0.5,), std=(0.5 / _SPREAD,)),
+            "8-bit images of one cohort differ in brightness, so each is scaled by its own mean and spread.",
+        )
+    return choose_intensity(cohort, f, kind)
 
 
 def _augmentation(

@@ -57,7 +57,7 @@ def channels_in(files: Sequence[str], masks: Sequence[str]) -> Channels:
         missing = [w for w in found.words if w not in held]
         if missing:
             why = f"it has {len(found.words) - len(missing)} of {len(found.words)} channels; {', '.join(missing)} is not there"
-            found.short.append((CHANNELS.join(held.values()), why))
+            found.short.append((CHANNELS.join(held[w] for w in SEQUENCES if w in held), why))
             continue
         found.cases[CHANNELS.join(held[w] for w in found.words)] = (case, folders)
         found.short += [(f, "the other cases have no such channel") for w, f in held.items() if w not in found.words]

@@ -55,7 +55,7 @@ def class_masks(
         FormatError: A file is damaged.
         GeometryError: The files lie on different grids, or contours outside the image.
     """
-    wanted = {_plain(name): k for k, own in enumerate(names) for name in own}
+    wanted = _wanted(names)
     found: dict[int, _Mask] = {}
     grid = like
     for n, source in enumerate(masks):
@@ -70,7 +70,7 @@ def class_masks(
             )
         grid = here
         for number, name, mask in parts:
-            k = wanted.get(_plain(name), wanted.get(f"structure {number}"))
+            k = _class_of(wanted, number, name)
             if k is not None:
                 whole = found.setdefault(k, np.zeros(grid.shape, dtype=bool))
                 whole[placed or ...] |= mask
@@ -96,6 +96,9 @@ def read_named(
         FormatError: A file is damaged, or two structures overlap for which the cohort has no code.
         GeometryError: See :func:`class_masks`.
     """
+    flat = flat_file(masks[0], root) if len(masks) == 1 else None
+    if flat is not None:
+        return _looked_up(flat, code, like)
     found, grid = class_masks(masks, code.names, like=like, root=root, case=case)
     sizes = {k: int(np.count_nonzero(mask)) for k, mask in found.items()}
     codes = code_numbers(code)
@@ -147,23 +150,63 @@ def _joined(codes: Mapping[tuple[int, ...], int], k: int) -> NDArray[np.uint8]:
     return table
 
 
-def _structures(source: str, like: Grid, root: Path | None) -> tuple[list[tuple[int, str, _Mask]], Grid]:
-    """Number, name and mask of each structure of one file."""
-    from scanwright.io.dicom.contours import read_rois
-    from scanwright.io.dicom.seg import flat_segmentation, read_segments
+def flat_file(source: str, root: Path | None = None) -> LabelMap | None:
+    """One file as a label map; None where its structures may overlap: contours, and segments that do.
+
+    Args:
+        source: Locator.
+        root: Folder that a relative path starts from.
+
+    Returns:
+        Label values with the names of the segments, on the file's own grid.
+
+    Raises:
+        FormatError: The file is damaged.
+    """
+    from scanwright.io.dicom.seg import flat_segmentation
 
     path = parse_locator(source, root=root).path
     if not path.is_file() or kind_of(path) != "dicom":
-        flat: LabelMap | None = read_label_map(source, root=root)
-    elif probe(path).sop_class == _CONTOURS:
-        rois = read_rois(path, like)
-        return [(number, name, mask) for number, name, mask in rois], like
-    else:
-        flat = flat_segmentation(path)
-    if flat is None:
-        segments = read_segments(path)
-        return [(s.number, s.name, s.mask) for s in segments], segments[0].grid
-    return [(n, name, flat.array == n) for n, name in flat.names.items()], flat.grid
+        return read_label_map(source, root=root)
+    return None if probe(path).sop_class == _CONTOURS else flat_segmentation(path)
+
+
+def _structures(source: str, like: Grid, root: Path | None) -> tuple[list[tuple[int, str, _Mask]], Grid]:
+    """Number, name and mask of each structure of one file."""
+    from scanwright.io.dicom.contours import read_rois
+    from scanwright.io.dicom.seg import read_segments
+
+    flat = flat_file(source, root)
+    if flat is not None:
+        return [(n, name, flat.array == n) for n, name in flat.names.items()], flat.grid
+    path = parse_locator(source, root=root).path
+    if probe(path).sop_class == _CONTOURS:
+        return list(read_rois(path, like)), like
+    segments = read_segments(path)
+    return [(s.number, s.name, s.mask) for s in segments], segments[0].grid
+
+
+def _looked_up(flat: LabelMap, code: MaskCode, like: Grid) -> LabelMap:
+    """A label map of other numbers as codes; segments of other names are background."""
+    numbers, wanted = code_numbers(code), _wanted(code.names)
+    table = np.zeros(max([int(flat.array.max(initial=0)), *flat.names]) + 1, dtype=np.uint8)
+    for n, name in flat.names.items():
+        k = _class_of(wanted, n, name)
+        table[n] = 0 if k is None else numbers[(k,)]
+    placed = _window(flat.grid, like)
+    if placed is None:
+        return LabelMap(table[flat.array], flat.grid)
+    array = np.zeros(like.shape, dtype=np.uint8)
+    array[placed] = table[flat.array]
+    return LabelMap(array, like)
+
+
+def _wanted(names: Sequence[Sequence[str]]) -> dict[str, int]:
+    return {_plain(name): k for k, own in enumerate(names) for name in own}
+
+
+def _class_of(wanted: Mapping[str, int], number: int, name: str) -> int | None:
+    return wanted.get(_plain(name), wanted.get(f"structure {number}"))
 
 
 def _window(mask: Grid, image: Grid) -> tuple[slice, slice, slice] | None:

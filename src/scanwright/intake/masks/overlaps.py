@@ -11,7 +11,7 @@ import numpy as np
 from scanwright.core import CohortError, Guess, ScanwrightError
 from scanwright.intake.layouts.reading import Row
 from scanwright.io import read_volume
-from scanwright.io.named_masks import BY_DESIGN, class_masks, shared
+from scanwright.io.named_masks import BY_DESIGN, class_masks, flat_file, shared
 
 _LOOK_AT = 16
 _MOST_CODES = 200
@@ -43,6 +43,8 @@ def overlapping(
     held: set[tuple[int, ...]] = set()
     for i in np.unique(np.linspace(0, len(rows) - 1, min(len(rows), _LOOK_AT)).round().astype(int)).tolist():
         try:
+            if len(rows[i].masks) == 1 and flat_file(rows[i].masks[0], root) is not None:
+                continue
             like = read_volume(rows[i].source, root=root).grid
             found, _ = class_masks(rows[i].masks, names, like=like, root=root, case=rows[i].id)
         except ScanwrightError:

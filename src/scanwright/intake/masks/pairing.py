@@ -148,6 +148,9 @@ def pairs_of(place: Place) -> Pairs:
     pictures += [Picture(source, name, folders, name) for source, (name, folders) in several.cases.items()]
     found = _pairs(place, pictures, masks, shared)
     found.channels, found.short = several.words, several.short
+    if several.short:  # the mask of an image that lacks channels is none itself
+        found.orphans += [p.source for p in found.alone if _mask_end(p.name)]
+        found.alone = [p for p in found.alone if not _mask_end(p.name)]
     return found
 
 

@@ -134,7 +134,7 @@ def with_channels(asked: Iterable[Asked], n: int) -> list[Asked]:
     groups = groups_of_channels([place for _, _, place in cases], n) if n > 1 else {}
     taken = {file for _, files in groups.values() for file in files}
     names = [case for case, _ in groups.values()]
-    found = []
+    found: list[Asked] = []
     for name, read, place in cases:
         if place in groups:
             case, files = groups[place]

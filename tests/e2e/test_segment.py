@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import csv
+import gzip
+import io
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
+from httpx import Response
 from PIL import Image
+from starlette.testclient import TestClient
 
 Typed = Callable[..., object]
 
@@ -86,6 +92,88 @@ def test_what_is_predicted_lies_on_the_picture(typed: Typed, run: Path, discs: P
     assert set(told["amounts"]) == {"disc", "bar"}
     assert next((tmp_path / "out").rglob("lesions.csv")).read_text(encoding="utf-8").startswith("number,structure")
     assert (tmp_path / "out" / "predictions.csv").exists()
+
+
+@pytest.fixture(scope="module")
+def service(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    """The service of the trained model, with its own reader in a child process."""
+    from scanwright.serving import create_app
+    from scanwright.serving.server import open_models
+
+    app = create_app(open_models([run / "model.scanwright"]), work=tmp_path_factory.mktemp("served"))
+    with TestClient(app, base_url="http://127.0.0.1:8000", raise_server_exceptions=False) as client:
+        yield client
+
+
+def sent(service: TestClient, name: str, content: bytes, **query: object) -> Response:
+    return service.post("/v1/predict", files=[("files", (name, content))], params=query)
+
+
+def test_a_service_answers_with_structures_amounts_lesions_and_overlay(
+    service: TestClient, run: Path, discs: Path
+) -> None:
+    with (run / "predictions.csv").open(encoding="utf-8", newline="") as file:
+        case = next(row["case"] for row in csv.DictReader(file) if row["part"] == "test")
+    answer = sent(service, "one.png", (discs / "images" / f"{case}.png").read_bytes(), slices=True)
+    assert answer.status_code == 200, answer.text
+    (result,) = answer.json()["results"]
+    truth = np.asarray(Image.open(discs / "masks" / f"{case}.png"))
+    assert result["task"] == "segment"
+    assert {
+        k: v == pytest.approx((truth == n).sum(), rel=0.35) for n, (k, v) in enumerate(result["amounts"].items(), 1)
+    } == {
+        "disc": True,
+        "bar": True,
+    }
+    links = result["segmentation"]
+    assert [(s["value"], s["name"]) for s in links["structures"]] == [(1, "disc"), (2, "bar")]
+    assert links["unit"] == "pixels"
+    packed = gzip.decompress(service.get(links["url"]).content)
+    drawn = np.asarray(nibabel.Nifti1Image.from_bytes(packed).dataobj)[..., 0]
+    assert drawn.shape == truth.shape
+    assert {name: int((drawn == n).sum()) for n, name in ((1, "disc"), (2, "bar"))} == result["amounts"]
+    for value in (1, 2):
+        both = ((drawn == value) & (truth == value)).sum()
+        assert 2 * both / ((drawn == value).sum() + (truth == value).sum()) > 0.75
+    assert {one["structure"] for one in result["lesions"]} == {"disc", "bar"}
+    assert sum(one["n_voxels"] for one in result["lesions"]) == (drawn > 0).sum()
+    overlay, picture = (
+        np.asarray(Image.open(io.BytesIO(service.get(url).content)).convert("RGB")).astype(int)
+        for url in (result["heatmap"]["url"], result["picture"])
+    )
+    assert overlay.shape == (64, 64, 3)
+    changed = np.abs(overlay - picture).max(axis=-1) > 8
+    assert changed[drawn > 0].mean() > 0.9, "structures are tinted"
+    assert changed[drawn == 0].mean() < 0.1, "and nothing else is"
+    layer = service.get(f"{result['slices']['url']}0.png", params={"overlay": True})
+    assert layer.headers["content-type"] == "image/png"
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "words"),
+    [
+        ("cut", 422, "cut.png cannot be read .* more than the file holds"),
+        ("volume", 422, "volume of 5 slices"),
+        ("text", 415, "none of the kinds"),
+    ],
+)
+def test_a_service_refuses_what_it_cannot_draw_on(
+    service: TestClient, discs: Path, kind: str, status: int, words: str
+) -> None:
+    whole = (discs / "images" / "p00.png").read_bytes()
+    volume = nibabel.Nifti1Image(np.random.default_rng(0).integers(0, 255, (64, 64, 5)).astype(np.uint8), np.eye(4))
+    name, content = {
+        "cut": ("cut.png", whole[: len(whole) // 2]),
+        "volume": ("volume.nii", volume.to_bytes()),
+        "text": ("note.png", b"no picture at all"),
+    }[kind]
+    answer = sent(service, name, content)
+    assert answer.status_code == status, answer.text
+    error = answer.json()["error"]
+    assert re.search(words, error["fact"]), error
+    assert error["rule"]
+    assert error["fix"]
+    assert "Traceback" not in answer.text
 
 
 def test_it_is_judged_on_another_folder(typed: Typed, run: Path, discs: Path, tmp_path: Path) -> None:

@@ -69,7 +69,10 @@ class MaskCode:
         kind: ``"labels"``: one file with label values; ``"files"``: one file for each class, in
             order, where anything but 0 is inside; ``"instances"``: every value but 0 is one
             object of the only class; ``"colours"``: RGB pictures, see ``colours``;
-            ``"segments"``: DICOM segmentations or contours, whose structures are found by name.
+            ``"segments"``: DICOM segmentations or contours, whose structures are found by name;
+            ``"onehot"``: an array with a channel for each value 1, 2, 3 ..., of which a voxel has at most
+            one; ``"multihot"``: the same where channels overlap, and a voxel's value is the sum of
+            1, 2, 4 ... of its channels.
         colours: For ``"colours"``: the red, green and blue of each label value 1, 2, 3 ...
         sides: Pairs of classes (indices) that are left and right of each other.
         names: For ``"segments"``: the names that each class has in the files, in any case.
@@ -81,7 +84,7 @@ class MaskCode:
 
     values: tuple[tuple[int, ...], ...]
     ignore: int | None = None
-    kind: Literal["labels", "files", "instances", "colours", "segments"] = "labels"
+    kind: Literal["labels", "files", "instances", "colours", "segments", "onehot", "multihot"] = "labels"
     colours: tuple[tuple[int, int, int], ...] = ()
     sides: tuple[tuple[int, int], ...] = ()
     names: tuple[tuple[str, ...], ...] = ()

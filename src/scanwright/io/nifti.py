@@ -19,6 +19,7 @@ from scanwright.io.voxels import fill_not_finite, integral, settle
 
 _MM_PER_UNIT = {"meter": 1000.0, "mm": 1.0, "micron": 0.001, "unknown": 1.0}
 _TRAILING = 64 << 20
+_SPACES = {1: "scanner", 2: "aligned", 3: "talairach", 4: "mni", 5: "template"}
 
 
 def read_nifti(path: Path, member: str | None = None, row: int | None = None) -> Volume:
@@ -34,7 +35,8 @@ def read_nifti(path: Path, member: str | None = None, row: int | None = None) ->
         row: Time point of a 4-D file; all of them if None.
 
     Returns:
-        Volume in RAS+ mm; microns and metres are converted.
+        Volume in RAS+ mm; microns and metres are converted. ``header["space"]`` says what the
+        sform or qform code says; it is missing where both are 0, and left and right are then not known.
 
     Raises:
         FormatError: The file is truncated or damaged, or its values are complex.
@@ -49,6 +51,8 @@ def read_nifti(path: Path, member: str | None = None, row: int | None = None) ->
         values, n_missing = fill_not_finite(settle(values, path, "NIfTI"), path)
         grid = _grid(values.shape[1:], image.header, image.affine)
         header = {"nifti_datatype": str(image.header.get_data_dtype())}
+        if space := _space(image.header):
+            header["space"] = space
         if n_missing:
             header["not_finite_voxels"] = str(n_missing)
     if row is not None:
@@ -185,6 +189,12 @@ def _channels(path: Path, values: NDArray[Any]) -> tuple[NDArray[Any], str]:
         "An image has up to three axes, and time or channels.",
         "Split it into one file for each time point or channel.",
     )
+
+
+def _space(header: Any) -> str:
+    """Name of the world space by the code that placed the voxels; empty where no code does."""
+    code = int(header["sform_code"]) if int(header["sform_code"]) > 0 else int(header["qform_code"])
+    return _SPACES.get(code, "other") if code > 0 else ""
 
 
 def _grid(shape: tuple[int, ...], header: Any, affine: NDArray[np.float64]) -> Grid:

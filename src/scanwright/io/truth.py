@@ -13,6 +13,7 @@ from scanwright.core.errors import FormatError, GeometryError
 from scanwright.core.grid import Grid
 from scanwright.core.volume import LabelMap
 from scanwright.io.content import kind_of
+from scanwright.io.hot_masks import read_hot
 from scanwright.io.locator import parse_locator
 from scanwright.io.probing import probe
 from scanwright.io.read import read_label_map, read_volume
@@ -69,6 +70,10 @@ def read_truth(
         return _from_files(masks, like, root, name)
     if not masks:
         raise FormatError(f"{name} has no mask.", "A truth is read from masks.", "Name them in cohort.csv.")
+    if code.kind == "segments":
+        from scanwright.io.named_masks import read_named
+
+        return read_named(masks, code, like=like, root=root, case=name)
     return _painted([_from_one(mask, code, like, root) for mask in masks], name)
 
 
@@ -76,11 +81,12 @@ def _from_one(mask: str, code: MaskCode, like: Grid, root: Path | None) -> Label
     """One mask as codes on its own grid."""
     if code.kind == "colours":
         return _from_colours(mask, code, like, root)
+    if code.kind in ("onehot", "multihot"):
+        values = read_hot(mask, like.shape, root=root, overlapping=code.kind == "multihot")
+        return LabelMap(_coded(values, code, Path(mask).name), like)
     found = _placed(_read(mask, root, like), like)
     if code.kind == "instances":
         return found
-    if code.kind == "segments":
-        return LabelMap(_by_name(found, code), found.grid)
     return LabelMap(_coded(found.array, code, Path(mask).name), found.grid)
 
 
@@ -99,15 +105,6 @@ def _painted(found: list[LabelMap], name: str) -> LabelMap:
             )
         array = np.where(array == 0, other.array, array)
     return LabelMap(array, first.grid, first.names)
-
-
-def _by_name(found: LabelMap, code: MaskCode) -> NDArray[np.uint8]:
-    """Segments by their names; those of other names are background."""
-    table = np.zeros(max([int(found.array.max(initial=0)), *found.names]) + 1, dtype=np.uint8)
-    wanted = {name.casefold(): n for n, names in enumerate(code.names, start=1) for name in names}
-    for number, name in found.names.items():
-        table[number] = wanted.get(name.strip().casefold(), 0)
-    return table[found.array]
 
 
 def _read(source: str, root: Path | None, like: Grid) -> LabelMap:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from scanwright.core import Emit, Failure, InputError, Prediction, ScanwrightError, Volume, silent
 from scanwright.io import list_series, open_array, probe, read_volume
+from scanwright.io.locator import CHANNELS
 
 Asked = tuple[str, Callable[[], Volume], Path]
 """Name of a case, how to read it, and the file or folder that it lies in."""
@@ -116,6 +117,35 @@ def _may_be_image(path: Path) -> bool:
     return path.suffix.lower() not in _NOT_IMAGES and path.name not in ("DICOMDIR", "Thumbs.db", "LICENSE", "README")
 
 
+def with_channels(asked: Iterable[Asked], n: int) -> list[Asked]:
+    """Files that are the channels of one case, as one case.
+
+    Args:
+        asked: Cases of one file each, or of several.
+        n: Channels that the model takes.
+
+    Returns:
+        The cases: ``x_0000.nii.gz`` and ``x_0001.nii.gz``, or ``x_t1.nii.gz`` and ``x_flair.nii.gz``, are one
+        for a model of two channels.
+    """
+    from scanwright.io.channel_names import groups_of_channels
+
+    cases = list(asked)
+    groups = groups_of_channels([place for _, _, place in cases], n) if n > 1 else {}
+    taken = {file for _, files in groups.values() for file in files}
+    names = [case for case, _ in groups.values()]
+    found: list[Asked] = []
+    for name, read, place in cases:
+        if place in groups:
+            case, files = groups[place]
+            source = CHANNELS.join(map(str, files))
+            case = case if names.count(case) == 1 else str(place.parent / case)  # the same name in two folders
+            found.append((case, lambda source=source: read_volume(source), place))  # type: ignore[misc]
+        elif place not in taken:
+            found.append((name, read, place))
+    return found
+
+
 def answer(
     model: Path,
     asked: Iterable[Asked],
@@ -141,7 +171,7 @@ def answer(
     from scanwright.inference import open_predictor, write_prediction
 
     predictor = open_predictor(model)
-    cases = list(asked)
+    cases = with_channels(asked, predictor.plan.preprocessing.channels)
     places = {name: place for name, _, place in cases}
     answers: list[Prediction | Failure] = []
     for one in predictor.predict_many([(name, read) for name, read, _ in cases], emit=emit, heatmap=heatmap):

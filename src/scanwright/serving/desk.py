@@ -72,7 +72,9 @@ class Desk:
         """
         began = time.monotonic()
         model = slot.get()
-        sorted_files = sort_files(uploads, folder, self.limits, volumes=model.plan.preprocessing.dimension == 3)
+        spec = model.plan.preprocessing
+        volumes = spec.dimension == 3 or spec.orientation is not None  # a 2-D network may go through volumes
+        sorted_files = sort_files(uploads, folder, self.limits, volumes=volumes)
         results: list[dict[str, Any]] = []
         refused = list(sorted_files.refused)
         for piece in sorted_files.pieces:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 
 from scanwright.core import Grid, LabelMap, Volume
 from scanwright.inference.segment.pieces import amounts, lesions_of, pieces_of
+from scanwright.io import read_volume
 
 
 def ct(array: np.ndarray, grid: Grid) -> Volume:
@@ -62,6 +65,25 @@ def test_a_picture_has_areas_and_no_side() -> None:
     (one,) = lesions_of(LabelMap(labels, unknown), None, Volume(volume.array, unknown), ("lesion",))
     assert one.area_mm2 is None
     assert one.longest_mm == pytest.approx(np.hypot(20, 9), abs=0.1), "pixels; a corner pixel's edge counts half"
+
+
+@pytest.mark.parametrize("form", ["sform", "qform"])
+def test_the_side_in_a_nifti_file_follows_its_affine(tmp_path: Path, form: str) -> None:
+    array = np.zeros((20, 16, 12), np.int16)
+    array[2:6, 4:9, 3:7] = 90  # low i: left of the middle where i runs to the right
+    labels = (array > 0).astype(np.uint8)
+    sides = {}
+    for name, step, code in (("right along i", 1.5, 1), ("left along i", -1.5, 1), ("unplaced", 1.5, 0)):
+        affine = np.diag([step, 1.5, 2.0, 1.0])
+        affine[:3, 3] = (-7 if step > 0 else 21, 4, 9)  # off zero, so that the middle counts and not x itself
+        image = nibabel.Nifti1Image(array, affine)
+        image.set_sform(affine, code if form == "sform" else 0)
+        image.set_qform(affine, code if form == "qform" else 0)
+        nibabel.save(image, tmp_path / "one.nii.gz")
+        volume = read_volume(tmp_path / "one.nii.gz")
+        (one,) = lesions_of(LabelMap(labels, volume.grid), None, volume, ("lesion",))
+        sides[name] = one.side
+    assert sides == {"right along i": "left", "left along i": "right", "unplaced": ""}
 
 
 def test_overlapping_regions_and_objects() -> None:

@@ -220,8 +220,11 @@ def _measured(
 
 
 def _side(x: float, volume: Volume) -> str:
-    """Side of the image's middle: the world's x rises towards the patient's right."""
-    if volume.modality not in _WITH_SIDES:
+    """Side of the image's middle: the world's x rises towards the patient's right.
+
+    A NIfTI file names no modality; its header says whether its axes are those of the body.
+    """
+    if volume.modality not in _WITH_SIDES and (volume.modality is not None or not volume.header.get("space")):
         return ""
     middle = float(volume.grid.world((np.array(volume.grid.shape) - 1) / 2)[0])
     return "" if abs(x - middle) < 1.0 else ("right" if x > middle else "left")

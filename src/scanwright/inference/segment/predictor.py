@@ -15,6 +15,7 @@ from scanwright.core import (
     Emit,
     Failure,
     Fingerprint,
+    InputError,
     LabelMap,
     ModelFileError,
     Plan,
@@ -30,6 +31,7 @@ from scanwright.inference.cautions import CAUTIONS, RESEARCH_USE, Looked
 from scanwright.inference.engines import PRECISIONS, Engine, open_engine
 from scanwright.inference.many import say
 from scanwright.inference.segment.instances import InstanceRule, objects
+from scanwright.inference.segment.nesting import nest, outer_of
 from scanwright.inference.segment.pictures import best_slice, paint
 from scanwright.inference.segment.pieces import amount_unit, amounts, pieces_of, voxel_amount
 from scanwright.inference.segment.postprocess import PostRule, apply
@@ -180,7 +182,11 @@ class SegmentPredictor:
 
         Returns:
             Labels, regions and probabilities.
+
+        Raises:
+            InputError: A volume was given to a model of pictures, or the reverse, or channels are missing.
         """
+        self._check_kind(volume)
         array = self.prepare(volume)
         slabs = slide_slabs(self.engine, array, self.plan, mirror_axes=self.mirror_axes, emit=emit)
         placement = lattice(volume.grid, self.plan.preprocessing)
@@ -200,7 +206,8 @@ class SegmentPredictor:
             answer, and says so.
 
         Raises:
-            InputError: The image has fewer channels than the network takes.
+            InputError: The image has fewer channels than the network takes, or is a volume where the model
+                learnt from pictures, or the reverse.
             GeometryError: The model needs a spacing and the image has none.
             FormatError: The image has no finite values, or the answer is not a number.
         """
@@ -279,6 +286,18 @@ class SegmentPredictor:
                 left = None if total is None else (time.perf_counter() - began) / done * max(total - done, 0)
                 emit(Progress(stage="predict", step="predict", done=done, total=total or done, left_s=left))
 
+    def _check_kind(self, volume: Volume) -> None:
+        """A 2-D network may go through volumes, so what it learnt from decides."""
+        if self.fingerprint is None or (self.fingerprint.dimension == 2) == volume.grid.is_picture:
+            return
+        here = "a picture of one slice" if volume.grid.is_picture else f"a volume of {volume.grid.shape[2]} slices"
+        needed = "pictures of one slice" if self.fingerprint.dimension == 2 else "volumes of several slices"
+        raise InputError(
+            f"The image is {here} (shape {volume.grid.shape}).",
+            f"This model takes {needed}.",
+            "Give it an image of that kind.",
+        )
+
     def _settled(self, found: OnSource, volume: Volume) -> tuple[LabelMap, NDArray[np.bool_] | None, int]:
         """Label map and regions after the rules, and how many pieces these dropped."""
         grid = volume.grid
@@ -288,6 +307,8 @@ class SegmentPredictor:
             return LabelMap(numbered, grid, names), None, 0
         voxel_ml = voxel_amount(grid) if grid.spacing_known and not grid.is_picture else None
         dropped = apply(self.post, found.labels, self.classes, regions=found.regions, voxel_ml=voxel_ml)
+        if found.regions is not None:
+            nest(found.regions, found.labels, outer_of(self.segmentation.codes, len(self.classes)))
         return LabelMap(found.labels, grid, dict(enumerate(self.classes, 1))), found.regions, dropped
 
     def _cautions(self, volume: Volume) -> Iterator[str]:

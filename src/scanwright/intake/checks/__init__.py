@@ -72,6 +72,7 @@ KINDS: tuple[str, ...] = (
     "crooked-volume",
     "mask-without-image",
     "image-without-mask",
+    "image-without-channel",
     "repeated-mask",
     "tiny-structure",
     "rare-structure",

@@ -73,6 +73,7 @@ def look_at_truth(cohort: Cohort, case: Case, grid: Grid) -> Truth | BadMask:
     except ScanwrightError as error:
         text = error.fact or str(error)
         readable = code.kind in ("labels", "colours") and all(_can_be_read(m, cohort) for m in case.masks)
+        readable = readable or code.kind in ("onehot", "multihot")
         return BadMask("mask-value" if readable else "damaged-mask", text)
     array = labels.array
     counts = np.bincount(array.ravel().astype(np.intp), minlength=1)

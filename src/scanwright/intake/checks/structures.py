@@ -27,6 +27,7 @@ def unpaired(cohort: Cohort, survey: Survey) -> list[Finding]:
         ("mask-without-image", "no image for this mask", "masks have no image"),
         ("mask-without-image", "it speaks of", "segmentations speak of other images"),
         ("image-without-mask", "no mask for it", "images have no mask"),
+        ("image-without-channel", " channels", "images lack a channel"),
     )
     for kind, words, what in kinds:
         left = [s for s in cohort.skipped if words in s.reason]

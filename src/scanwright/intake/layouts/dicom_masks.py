@@ -12,6 +12,7 @@ from scanwright.intake.layouts.reading import Fit, Layout, Reading, Row, Wishes
 from scanwright.intake.layouts.series import Series, series_of
 from scanwright.intake.masks.beside import join_table
 from scanwright.intake.masks.names import sides_of
+from scanwright.intake.masks.overlaps import overlapping
 from scanwright.intake.masks.pairing import part_in
 from scanwright.intake.masks.references import Object, objects_of, series_meant
 from scanwright.intake.masks.wish import Asked, asked_of
@@ -46,6 +47,7 @@ def read(place: Place, wishes: Wishes) -> Reading:
         folders = PurePosixPath(series.files[0]).parts[:-1]
         masks = tuple(o.file for o in objects)
         reading.rows.append(Row(series.locator, None, series.id, series.patient, part_in(folders), {}, masks))
+    _regions(reading)
     others, unread = series_of(place)
     reading.skipped += [Skipped(s.locator, "there is no mask for it") for s in others if s not in kept]
     own = {o.file for o in objects_of(place)}
@@ -112,6 +114,15 @@ def _structures(objects: list[Object], asked: Asked | None, reading: Reading) ->
     values = tuple((n,) for n in range(1, len(names) + 1))
     reading.structures = names
     reading.mask_code = replace(MaskCode(values, kind="segments", names=groups), sides=sides_of(names))
+
+
+def _regions(reading: Reading) -> None:
+    """Let structures that overlap by design share voxels."""
+    code = reading.mask_code
+    if code is not None:
+        values, guesses = overlapping(reading.rows, code.names, reading.structures, reading.root)
+        reading.mask_code = replace(code, values=values)
+        reading.guesses += guesses
 
 
 def _known(key: str, known: dict[str, str]) -> str:

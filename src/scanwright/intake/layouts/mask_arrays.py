@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from scanwright.core import FormatError, InputError, Part
 from scanwright.intake.layouts.arrays import dimension_of
 from scanwright.intake.layouts.reading import Reading, Row, Wishes
+from scanwright.intake.masks.hot import look_at_channels
 from scanwright.intake.masks.look import look_at
 from scanwright.intake.masks.names import names_in_files
 from scanwright.intake.masks.wish import asked_of
 from scanwright.intake.place import Place
+from scanwright.io.hot_masks import channel_axis
 
 
 @dataclass(frozen=True)
@@ -44,10 +46,19 @@ def are_masks(images: Sequence[int], labels: Sequence[int]) -> bool:
     """Whether labels of this shape are masks of images of that shape.
 
     Example:
-        >>> are_masks((40, 64, 64, 3), (40, 64, 64)), are_masks((40, 64, 64), (40, 1))
-        (True, False)
+        >>> are_masks((40, 64, 64, 3), (40, 64, 64)), are_masks((40, 64, 64), (40, 1)), are_masks((9, 8, 8), (9, 4, 8, 8))
+        (True, False, True)
     """
-    return len(labels) >= 3 and tuple(labels[1:3]) == tuple(images[1:3])
+    if len(labels) < 3:
+        return False
+    return tuple(labels[1:3]) == tuple(images[1:3]) or channel_axis(labels[1:], _plane(images)) is not None
+
+
+def _plane(images: Sequence[int]) -> tuple[int, ...]:
+    try:
+        return _spatial(images, dimension_of(images, ""))
+    except FormatError:
+        return ()
 
 
 def masked_reading(path: Path, place: Place, pairs: Sequence[MaskPair], wishes: Wishes) -> Reading:
@@ -64,7 +75,7 @@ def masked_reading(path: Path, place: Place, pairs: Sequence[MaskPair], wishes: 
 
     Raises:
         InputError: Another task than segment was asked for.
-        FormatError: Rows or sizes of images and masks differ, or the masks are one-hot.
+        FormatError: Rows or sizes of images and masks differ.
     """
     if wishes.task not in (None, "segment"):
         raise InputError(
@@ -82,8 +93,19 @@ def masked_reading(path: Path, place: Place, pairs: Sequence[MaskPair], wishes: 
     dimension = dimensions.pop()
     rows = [r for p in pairs for r in _rows(p, dimension, path.name, single=len(pairs) == 1)]
     reading = Reading(place.root, rows, "masks", dimension=dimension)
-    masks = [r.masks[0] for r in rows]
-    looked = look_at(masks, place.root, naming=names_in_files(place), asked=asked_of(wishes.structures))
+    naming, asked = names_in_files(place), asked_of(wishes.structures)
+    axes = [_channels(p, dimension) for p in pairs]
+    if any(axis is not None for axis in axes):
+        hot = [(p.masks, axis) for p, axis in zip(pairs, axes, strict=True) if axis is not None]
+        if len(hot) < len(pairs):
+            raise FormatError(
+                f"Some masks of {path.name} have channels and those of other parts have none.",
+                "All masks of a cohort are of one kind.",
+                "Save the masks again, as label values in all parts.",
+            )
+        looked = look_at_channels(hot, place.root, naming=naming, asked=asked)
+    else:
+        looked = look_at([r.masks[0] for r in rows], place.root, naming=naming, asked=asked)
     reading.structures, reading.mask_code = looked.structures, looked.code
     reading.guesses += looked.guesses
     return reading
@@ -98,12 +120,11 @@ def _rows(pair: MaskPair, dimension: int, name: str, *, single: bool) -> list[Ro
             "Each image needs one mask.",
             "Save the arrays again, in the same order.",
         )
-    if held not in (spatial, (*spatial, 1)):
-        what = "one-hot masks" if len(held) > dimension else "masks"
+    if held not in (spatial, (*spatial, 1)) and _channels(pair, dimension) is None:
         raise FormatError(
-            f"{name} has images of {spatial} and {what} of {held}.",
-            "A mask has the size of its image and one value a pixel.",
-            "Save the masks as label values, such as masks.argmax(axis=-1).",
+            f"{name} has images of {spatial} and masks of {held}.",
+            "A mask has the size of its image and one value a pixel, or a channel for each structure.",
+            "Save the masks again at the size of the images.",
         )
     digits = len(str(max(n - 1, 1)))
     prefix = pair.part or ("case" if single else "")
@@ -120,6 +141,12 @@ def _rows(pair: MaskPair, dimension: int, name: str, *, single: bool) -> list[Ro
         )
         for i in range(n)
     ]
+
+
+def _channels(pair: MaskPair, dimension: int) -> int | None:
+    """Axis of the channels of a mask; None where a mask has one value a pixel."""
+    spatial, held = _spatial(pair.shape, dimension), tuple(pair.mask_shape[1:])
+    return None if held in (spatial, (*spatial, 1)) else channel_axis(held, spatial)
 
 
 def _spatial(shape: Sequence[int], dimension: int) -> tuple[int, ...]:

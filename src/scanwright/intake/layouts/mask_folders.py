@@ -45,6 +45,7 @@ def read(place: Place, wishes: Wishes) -> Reading:
     reading = Reading(place.root, [], "masks")
     reading.rows = _rows(pairs, reading)
     _left_out(pairs, reading)
+    _channels(pairs, reading)
     _truth(reading, place, wishes)
     table = join_table(reading, place, wishes)
     settle_people(reading, place, table=table)
@@ -149,6 +150,17 @@ def _left_out(pairs: Pairs, reading: Reading) -> None:
         only = next(iter(given))
         reading.rows = [replace(r, part=None) for r in reading.rows]
         reading.guesses.append(Guess("parts", "made anew", f"only the {only} part has masks"))
+
+
+def _channels(pairs: Pairs, reading: Reading) -> None:
+    """Say which files are the channels of one case, and which cases lack one."""
+    reading.skipped += [Skipped(source, why) for source, why in pairs.short]
+    if not pairs.channels:
+        return
+    reading.facts["channels"] = ", ".join(pairs.channels)
+    reading.guesses.append(Guess("channels", ", ".join(pairs.channels), "the files of a case end in these words"))
+    reading.modality = "MR"
+    reading.guesses.append(Guess("modality", "MR", "its channels are named as MR sequences", "--modality"))
 
 
 def settle_people(reading: Reading, place: Place, *, table: bool) -> None:

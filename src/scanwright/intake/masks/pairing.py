@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 
 from scanwright.core import Part
 from scanwright.intake.layouts.series import NO_IMAGES, series_of
+from scanwright.intake.masks.channels import channels_in
 from scanwright.intake.place import Place, stem_of
 from scanwright.intake.words import IMAGE_FOLDERS, MASK_FOLDERS, natural, part_of, plain
 
@@ -115,11 +116,15 @@ class Pairs:
         found: Image and its masks, in natural order.
         alone: Images that have no mask.
         orphans: Masks that have no image.
+        channels: Words of the channels where several files are one image, such as ``("t1", "flair")``.
+        short: Images that lack channels, and which.
     """
 
     found: list[tuple[Picture, list[Mask]]] = field(default_factory=list)
     alone: list[Picture] = field(default_factory=list)
     orphans: list[str] = field(default_factory=list)
+    channels: tuple[str, ...] = ()
+    short: list[tuple[str, str]] = field(default_factory=list)
 
 
 def pairs_of(place: Place) -> Pairs:
@@ -137,7 +142,19 @@ def pairs_of(place: Place) -> Pairs:
     plain_files = [f for f in place.images if f not in place.dicom]
     masks = [f for f in plain_files if _in_mask_folder(f, shared)]
     others = [f for f in plain_files if not _in_mask_folder(f, shared)]
-    pictures = [_picture(f) for f in others]
+    drawn = [key_of(stem_of(f)).replace(" ", "_") for f in (*masks, *(f for f in others if _mask_end(stem_of(f))))]
+    several = channels_in(others, drawn)
+    pictures = [_picture(f) for f in others if f not in several.files]
+    pictures += [Picture(source, name, folders, name) for source, (name, folders) in several.cases.items()]
+    found = _pairs(place, pictures, masks, shared)
+    found.channels, found.short = several.words, several.short
+    if several.short:  # the mask of an image that lacks channels is none itself
+        found.orphans += [p.source for p in found.alone if _mask_end(p.name)]
+        found.alone = [p for p in found.alone if not _mask_end(p.name)]
+    return found
+
+
+def _pairs(place: Place, pictures: list[Picture], masks: list[str], shared: Sequence[str]) -> Pairs:
     series = _series(place) if place.dicom and (masks or any(_mask_end(p.name) for p in pictures)) else []
     if masks:
         ends = {p.source for p in pictures if _mask_end(p.name)}

@@ -35,7 +35,7 @@ def read_segmentation(path: Path) -> LabelMap:
         Labels on the grid of the frames, with the segments' names.
 
     Raises:
-        FormatError: It is no segmentation, is fractional, or its segments overlap.
+        FormatError: It is no segmentation, is fractional, or two of its segments overlap, which it names.
         GeometryError: The frames do not lie on one grid.
 
     Source:
@@ -43,8 +43,24 @@ def read_segmentation(path: Path) -> LabelMap:
     """
     with reading(path, "DICOM segmentation"):
         found = _read(path)
-        array = _paint(path, found.planes, found.slot, found.grid, found.segments)
-    return LabelMap(array, found.grid, {n: text(s, "SegmentLabel") for n, s in found.described.items()})
+        array, clash = _paint(found)
+    if clash is not None:
+        one, other, n = clash
+        raise FormatError(
+            f"Segments {one} ({_named(found, one)}) and {other} ({_named(found, other)}) of {path.name} overlap in "
+            f"{n} voxels of one slice.",
+            "A label map gives each voxel to one structure.",
+            "Export each segment as a file of its own.",
+        )
+    return LabelMap(array, found.grid, {n: _named(found, n) for n in found.described})
+
+
+def flat_segmentation(path: Path) -> LabelMap | None:
+    """Like :func:`read_segmentation`, and None where segments overlap."""
+    with reading(path, "DICOM segmentation"):
+        found = _read(path)
+        array, clash = _paint(found)
+    return None if clash else LabelMap(array, found.grid, {n: _named(found, n) for n in found.described})
 
 
 def read_segments(path: Path) -> list[Segment]:
@@ -192,20 +208,23 @@ def _segment_numbers(path: Path, dataset: Dataset, count: int) -> list[int]:
     return found
 
 
-def _paint(
-    path: Path, planes: NDArray[np.generic], slot: NDArray[np.intp], grid: Grid, segments: list[int] | None
-) -> NDArray[np.integer]:
-    top = max(segments) if segments else int(np.max(planes))
+def _named(found: _Found, number: int) -> str:
+    return text(found.described.get(number, Dataset()), "SegmentLabel")
+
+
+def _paint(found: _Found) -> tuple[NDArray[np.integer], tuple[int, int, int] | None]:
+    """All segments in one array; or two that overlap, and in how many voxels of a slice."""
+    segments, grid = found.segments, found.grid
+    top = max(segments) if segments else int(np.max(found.planes))
     array = np.zeros((grid.shape[2], grid.shape[0], grid.shape[1]), np.uint8 if top < 256 else np.uint16)
-    for n, plane in enumerate(planes):
-        target = array[slot[n]]
+    for n, plane in enumerate(found.planes):
+        target = array[found.slot[n]]
         inside = plane != 0
-        clash = inside & (target != 0) & (target != (segments[n] if segments else plane))
+        own = np.where(inside, segments[n] if segments else plane, 0)
+        clash = inside & (target != 0) & (target != own)
         if clash.any():
-            raise FormatError(
-                f"Segments of {path.name} overlap in {int(clash.sum())} voxels of one slice.",
-                "A label map gives each voxel to one structure.",
-                "Export each segment as a file of its own.",
-            )
-        target[inside] = segments[n] if segments else plane[inside]
-    return array.transpose(1, 2, 0)
+            at = tuple(np.argwhere(clash)[0])
+            pair = sorted((int(target[at]), int(own[at])))
+            return array, (pair[0], pair[1], int(clash.sum()))
+        target[inside] = own[inside]
+    return array.transpose(1, 2, 0), None

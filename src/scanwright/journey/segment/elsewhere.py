@@ -91,7 +91,10 @@ def as_the_model_says(cohort: Cohort, file: ModelFile) -> Cohort:
     if code.kind == "files":
         cases = tuple(replace(c, masks=tuple(c.masks[k] for k in order)) for c in cases)
     names = tuple(code.names[k] for k in order) if len(code.names) == len(cohort.classes) else code.names
-    mapped: MaskCode = replace(code, values=values, sides=(), names=names)
+    known = {v for group in values for v in group}
+    others = {v for group in code.values for v in group} - known - set(code.background)
+    rest = (*code.background, *sorted(others)) if code.kind not in ("files", "segments") else code.background
+    mapped: MaskCode = replace(code, values=values, sides=(), names=names, background=rest)
     return replace(cohort, classes=classes, cases=cases, mask_code=mapped)
 
 

@@ -35,7 +35,7 @@ def test_it_learns_and_the_exported_network_answers_whole_cases(boxes: Callable[
     assert short is not None
     assert len(short) < 0.5 * len(network)
     rounded = slide(open_engine(short, precision="int8").engine, np.asarray(store.image(row)), plan).argmax(axis=0)
-    assert 0.98 < (rounded == answer).mean()
+    assert (rounded == answer).mean() > 0.98
     again = train_segmenter(plan, store, work=tmp_path / "work", devices=1)
     assert again == trained, "a finished training is taken as it is"
 

@@ -178,6 +178,25 @@ def test_numbered_objects_are_learnt_as_inside_and_border(plan: Callable[..., Pl
     assert found.preprocessing.channels == 3
 
 
+@pytest.mark.parametrize("two_valued", [False, True])
+def test_pictures_of_eight_bits_are_scaled_one_by_one(plan: Callable[..., Plan], two_valued: bool) -> None:
+    """A dark and a bright slide of one cohort must look alike; an outline of two values has no spread to tell."""
+    flat = {"dimension": 2, "shape_median": (256, 256, 1), "spacing_median": None, "modality": None, "unit": "1"}
+    eight = {"intensity_min": 0.0, "intensity_max": 255.0, "integer_8_bit": True, "two_valued": two_valued}
+    found = plan(facts(**flat, **eight), cohort(facts(**flat, **eight)))
+    assert found.preprocessing.intensity.method == ("range" if two_valued else "zscore")
+    if not two_valued:
+        assert found.preprocessing.intensity.mean == (0.5,)
+        assert found.preprocessing.intensity.std[0] * found.preprocessing.intensity.high == pytest.approx(0.5)
+
+
+def test_a_step_on_a_processor_has_few_windows(plan: Callable[..., Plan]) -> None:
+    fingerprint = facts(shape_median=(35, 50, 36), modality="MR", unit="1")
+    here = plan(fingerprint, cohort(fingerprint))
+    assert here.candidates[0].batch_size == 2
+    assert here.candidates[0].arguments["norm"] == "instance"
+
+
 def test_what_does_not_fit_the_memory_is_refused_in_words(plan: Callable[..., Plan]) -> None:
     small = Machine(
         cores=2, memory_mb=800, disk_mb=9_000, system="Linux", torch="2.13.0", devices=(Device("cpu", "a CPU", 800),)

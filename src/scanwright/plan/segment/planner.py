@@ -180,7 +180,7 @@ def _fit_memory(
                 model=model,
                 arguments=own,
                 batch_size=batch,
-                learning_rate=2e-3,
+                learning_rate=4e-3,
                 weight_decay=0.02,
             )
             found = cost(one, _shape(chosen), _outputs(chosen, cohort))

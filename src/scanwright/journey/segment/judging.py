@@ -64,11 +64,14 @@ def judge(
 
     with stage_events("evaluate", emit):
         network = export_segmenter(trained, plan, store)
+        atomic_write(folder.work / "network.onnx", network)
         worth_it = plan.training.budget_s >= _EIGHT_BIT_FROM_S
         eight_bit = quantised(network, trained, plan, store) if worth_it else None
-        atomic_write(folder.work / "network.onnx", network)
-        trust = _trust(network, eight_bit, plan, cohort, store, trained, emit)
-        _keep_eight_bit(folder, eight_bit if trust["precision"]["precision"] == "int8" else None)
+        precision = _precision(network, eight_bit, plan, store, emit)
+        _keep_eight_bit(folder, eight_bit if precision["precision"] == "int8" else None)
+        first = {"mirror_axes": list(trained.tta_flips), "precision": precision}
+        predictor = SegmentPredictor.from_network(network, plan, trust=first, eight_bit=eight_bit)
+        trust = first | _rules(predictor, plan, cohort, store, emit)
         write_json(folder.work / "trust.json", trust)
         predictor = SegmentPredictor.from_network(network, plan, trust=trust, eight_bit=eight_bit)
         evaluations: list[Evaluation] = []
@@ -159,38 +162,30 @@ def _keep_eight_bit(folder: RunFolder, network: bytes | None) -> None:
         atomic_write(place, network)
 
 
-def _trust(
-    network: bytes,
-    eight_bit: bytes | None,
-    plan: Plan,
-    cohort: Cohort,
-    store: VoxelStore,
-    trained: Trained,
-    emit: Emit,
-) -> dict[str, Any]:
-    """Everything that validation decides: mirror images, precision, thresholds and clean-up."""
-    from scanwright.inference import SegmentPredictor
-    from scanwright.inference.segment import gate, sweep
+def _precision(network: bytes, eight_bit: bytes | None, plan: Plan, store: VoxelStore, emit: Emit) -> dict[str, Any]:
+    """What the network may compute in, by a few validation cases."""
+    from scanwright.inference.segment import gate
 
-    rows = [int(n) for n in store.rows("val")]
-    gated = rows[:_GATED]
-    trust: dict[str, Any] = {"mirror_axes": list(trained.tta_flips)}
-    target = plan.segmentation.target if plan.segmentation else "labels"
-    truths = (np.asarray(store.labels(n)) if target != "instances" else None for n in gated)
-    arrays = (np.asarray(store.image(n)) for n in gated)
-    trust["precision"] = gate(network, plan, arrays, truths, eight_bit=eight_bit)
-    emit(Said(stage="evaluate", text=str(trust["precision"]["reason"])))
-    predictor = SegmentPredictor.from_network(network, plan, trust=trust, eight_bit=eight_bit)
-    cases = [cohort.cases[n] for n in rows]
-    if target == "instances":
-        trust["instances"] = _instance_rule(predictor, cohort, cases, emit)
-        return trust
+    rows = [int(n) for n in store.rows("val")[:_GATED]]
+    separate = plan.segmentation is not None and plan.segmentation.target == "instances"
+    truths = (None if separate else np.asarray(store.labels(n)) for n in rows)
+    found = gate(network, plan, (np.asarray(store.image(n)) for n in rows), truths, eight_bit=eight_bit)
+    emit(Said(stage="evaluate", text=str(found["reason"])))
+    return found
+
+
+def _rules(predictor: SegmentPredictor, plan: Plan, cohort: Cohort, store: VoxelStore, emit: Emit) -> dict[str, Any]:
+    """Thresholds and clean-up by whole validation cases: parts of ``trust.json``."""
+    from scanwright.inference.segment import sweep
+
+    cases = [cohort.cases[int(n)] for n in store.rows("val")]
+    if plan.segmentation is not None and plan.segmentation.target == "instances":
+        return {"instances": _instance_rule(predictor, cohort, cases, emit)}
     rule, figures = sweep(_sweep_cases(predictor, cohort, plan, cases, emit), plan.classes)
-    trust["post"], trust["sweep"] = rule.to_dict(), figures
     changed = [f"{n} {f['before']:.3f} to {f['after']:.3f}" for n, f in figures.items() if f["after"] > f["before"]]
     words = f"changed by a rule for small pieces and thresholds: {', '.join(changed)}" if changed else "best as it is"
     emit(Said(stage="evaluate", text=f"On validation the answer is {words}."))
-    return trust
+    return {"post": rule.to_dict(), "sweep": figures}
 
 
 def _sweep_cases(

@@ -25,8 +25,9 @@ def quantised(network: bytes, trained: Trained, plan: Plan, store: VoxelStore) -
     """Bring the convolutions of a network to 8-bit integers.
 
     Weights are rounded channel by channel and values between layers by one scale each, all of them
-    symmetric, since processors multiply those fastest. The first and the last convolution stay as
-    they are. Whether the result may be used is for :func:`scanwright.inference.segment.gate`.
+    symmetric, since processors multiply those fastest. Convolutions at full resolution stay as they
+    are: there borders are drawn, and rounding moves them. Whether the result may be used is for
+    :func:`scanwright.inference.segment.gate`.
 
     Args:
         network: What :func:`export_segmenter` gave.
@@ -35,17 +36,16 @@ def quantised(network: bytes, trained: Trained, plan: Plan, store: VoxelStore) -
         store: Prepared cases; a few windows of training cases set the scales.
 
     Returns:
-        An ONNX file with ``QuantizeLinear`` nodes; None where the network has no convolution between
-        its first and its last.
+        An ONNX file with ``QuantizeLinear`` nodes; None where the network has no convolution at a
+        coarser resolution.
 
     Source:
         Jacob et al., CVPR 2018; computed by ONNX Runtime's ``quantize_static``.
     """
-    import onnx
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
-    heavy = [node.name for node in onnx.load_from_string(network).graph.node if node.op_type in _HEAVY]
-    if len(heavy) < 3:
+    coarse = _coarse(network)
+    if not coarse:
         return None
     level = logging.getLogger().level
     with tempfile.TemporaryDirectory() as folder:
@@ -62,12 +62,25 @@ def quantised(network: bytes, trained: Trained, plan: Plan, store: VoxelStore) -
                 per_channel=True,
                 activation_type=QuantType.QInt8,
                 weight_type=QuantType.QInt8,
-                nodes_to_exclude=[heavy[0], heavy[-1]],
+                nodes_to_quantize=coarse,
                 extra_options={"ActivationSymmetric": True, "WeightSymmetric": True},
             )
         finally:
             logging.getLogger().setLevel(level)
         return target.read_bytes()
+
+
+def _coarse(network: bytes) -> list[str]:
+    """Convolutions that answer at less than full resolution."""
+    import onnx
+
+    graph = onnx.shape_inference.infer_shapes(onnx.load_from_string(network)).graph
+    sizes = {
+        value.name: [d.dim_value for d in value.type.tensor_type.shape.dim[2:]]
+        for value in (*graph.value_info, *graph.output, *graph.input)
+    }
+    full = sizes[graph.input[0].name]
+    return [n.name for n in graph.node if n.op_type in _HEAVY and sizes.get(n.output[0], full) != full]
 
 
 class _Windows:

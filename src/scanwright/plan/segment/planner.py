@@ -39,6 +39,8 @@ _LOOK_WINDOWS = (24, 160)
 _RACE = 0.2
 """Share of the training time that goes to the race."""
 _LEAST_STEPS = 60
+_RATE = {2: 3e-3, 3: 4e-3}
+"""Learning rate by the network's dimension; see decision 10."""
 _FASTER = 0.9
 _SLOW_S = 3.0
 """A plain step that takes longer leaves no time to measure anything else."""
@@ -180,7 +182,7 @@ def _fit_memory(
                 model=model,
                 arguments=own,
                 batch_size=batch,
-                learning_rate=4e-3,
+                learning_rate=_RATE[chosen.spec.dimension],
                 weight_decay=0.02,
             )
             found = cost(one, _shape(chosen), _outputs(chosen, cohort))

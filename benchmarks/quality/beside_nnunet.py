@@ -119,7 +119,7 @@ def scanwright(words: argparse.Namespace) -> tuple[dict[str, Any], Cohort, float
         "of it training s": f"{chosen['seconds']:.0f}",
         "steps": str(trained["steps"]),
         "parameters, million": f"{trained['parameters'] / 1e6:.2f}",
-        "plan": f"{name}, windows {windows(out)}",
+        "plan": f"{name}, windows {windows(out, name)}",
         **judged_parts(cohort, dict.fromkeys(("val", "test"), answer), words.seed),
     }
     told["curve"] = [
@@ -129,10 +129,11 @@ def scanwright(words: argparse.Namespace) -> tuple[dict[str, Any], Cohort, float
     return told, cohort, seconds
 
 
-def windows(run: Path) -> str:
-    """Batch and size of a plan's windows."""
+def windows(run: Path, name: str) -> str:
+    """Batch and size of a candidate's windows."""
     plan = json.loads((run / "plan.json").read_text())
-    return f"{plan['candidates'][0]['batch_size']} x {sizes(plan['preprocessing']['size'])}"
+    batch = next(c["batch_size"] for c in plan["candidates"] if c["name"] == name)
+    return f"{batch} x {sizes(plan['preprocessing']['size'])}"
 
 
 def sizes(numbers: Sequence[int]) -> str:

@@ -86,9 +86,7 @@ def main() -> None:
 
 def scanwright(words: argparse.Namespace) -> tuple[dict[str, Any], Cohort, float]:
     """Run Scanwright as a person would: what came out, the cohort as it was split, seconds of the run."""
-    from scanwright.core import Measured
-    from scanwright.io import RunFolder, read_cohort
-    from scanwright.workflow import open_model
+    from scanwright.io import read_cohort
 
     out = words.out / "scanwright"
     shutil.rmtree(out, ignore_errors=True)
@@ -100,33 +98,40 @@ def scanwright(words: argparse.Namespace) -> tuple[dict[str, Any], Cohort, float
     if status != 0:
         raise SystemExit(f"Scanwright failed, see {log}")
     cohort = read_cohort(out)
-    chosen = json.loads(next((out / "work").glob("train-*/trained.json")).read_text())
+    return finished(out, cohort, began, seconds, words.seed), cohort, seconds
+
+
+def finished(run: Path, cohort: Cohort, began: datetime, seconds: float, seed: int) -> dict[str, Any]:
+    """What a finished run tells: its curve, and its answers judged."""
+    from scanwright.core import Measured
+    from scanwright.io import RunFolder
+    from scanwright.workflow import open_model
+
+    chosen = json.loads(next((run / "work").glob("train-*/trained.json")).read_text())
     name = chosen["chosen"][0]
+    trained = next(row for row in reversed(chosen["race"]) if row["candidate"] == name)
     curve = [
-        ((datetime.fromisoformat(e.time) - began).total_seconds(), e.values["val_dice"])
-        for e in RunFolder(out).events()
+        (round((datetime.fromisoformat(e.time) - began).total_seconds(), 1), round(e.values["val_dice"], 4))
+        for e in RunFolder(run).events()
         if isinstance(e, Measured) and e.candidate == name and "val_dice" in e.values
     ]
-    trained = next(row for row in reversed(chosen["race"]) if row["candidate"] == name)
-    model = open_model(out / "model.scanwright")
+    model = open_model(run / "model.scanwright")
 
     def answer(case: Case, like: Any) -> LabelMap:
         return model.predict(like, case=case.id).label_map
 
-    told = {
+    parts = judged_parts(cohort, dict.fromkeys(("val", "test"), answer), seed)
+    last = (round(seconds, 1), round(parts["val"].metrics["dice"].value, 4))
+    return {
         "who": "Scanwright",
         "counted s": f"{seconds:.0f}",
         "of it training s": f"{chosen['seconds']:.0f}",
         "steps": str(trained["steps"]),
         "parameters, million": f"{trained['parameters'] / 1e6:.2f}",
-        "plan": f"{name}, windows {windows(out, name)}",
-        **judged_parts(cohort, dict.fromkeys(("val", "test"), answer), words.seed),
+        "plan": f"{name}, windows {windows(run, name)}",
+        **parts,
+        "curve": [*curve, last],
     }
-    told["curve"] = [
-        *((round(s, 1), round(d, 4)) for s, d in curve),
-        (round(seconds, 1), round(told["val"].metrics["dice"].value, 4)),
-    ]
-    return told, cohort, seconds
 
 
 def windows(run: Path, name: str) -> str:

@@ -7,7 +7,8 @@ mean something, and exported as ONNX. Then each contender runs in a process of i
 
 * MONAI: ``SlidingWindowInferer`` in torch float32, Gaussian weights, overlap .5;
 * nnU-Net: ``nnUNetPredictor``'s sliding window in torch float32, where ``--nnunet PYTHON`` names a Python that
-  has nnunetv2 (an environment of its own; it is no dependency);
+  has nnunetv2 (an environment of its own, made as ``benchmarks/quality/beside_nnunet.py`` says, and then
+  ``pip install --no-deps monai`` for the network; it is no dependency);
 * ours: ONNX on OpenVINO; float32 and bfloat16, overlap .5 and .25, without and with skipping air.
 
 Time is that of the whole case, after one window that warms up; "faster" compares CPU seconds, which a busy

@@ -12,6 +12,8 @@ from scanwright.models import count_parameters
 from scanwright.training.fit import Run, State, begin, fit
 from scanwright.training.lesson import Figures
 
+_LITTLE, _LUCK = 0.6, 0.05
+"""Below the first score differences of less than the second are luck."""
 _RACE_SHARE = 0.55
 
 
@@ -48,8 +50,8 @@ def race_networks(
             rows[candidate.name] = race_row(
                 candidate, state.step, state.score, state.seconds, count_parameters(state.net), rung + 1
             )
-        alive.sort(key=lambda pair: -(pair[1].score.score if pair[1].score else -math.inf))
-        alive = alive[: max(keep, math.ceil(len(alive) / 2))]
+        order = by_merit([s.score.score if s.score else -math.inf for _, s in alive])
+        alive = [alive[n] for n in order[: max(keep, math.ceil(len(alive) / 2))]]
     alive = alive[:keep]
     whole = run.deadline
     for place, (candidate, state) in enumerate(alive):
@@ -63,6 +65,24 @@ def race_networks(
         )
     run.deadline = whole
     return alive, list(rows.values())
+
+
+def by_merit(scores: Sequence[float]) -> list[int]:
+    """Places in order of merit; of networks that have all learnt little, near ones keep the plan's order.
+
+    Args:
+        scores: In the plan's order, in which recipes that have proved themselves come first.
+
+    Returns:
+        Places, best first.
+
+    Example:
+        >>> by_merit([0.82, 0.85, 0.80]), by_merit([0.497, 0.514, 0.41])
+        ([1, 0, 2], [0, 1, 2])
+    """
+    best = max(scores, default=0.0)
+    near = _LUCK if best < _LITTLE else 0.0
+    return sorted(range(len(scores)), key=lambda n: (0.0, n) if scores[n] >= best - near else (best - scores[n], n))
 
 
 def race_row(

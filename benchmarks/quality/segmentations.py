@@ -60,6 +60,26 @@ def chasedb1(data: Path, work: Path) -> Path:
     return linked(data / "chasedb1", work / "chasedb1", parts)
 
 
+def sunnybrook(data: Path, work: Path) -> Path:
+    """Part 1 trains, every fifth of its patients chooses; part 2 tests."""
+    place, rows = work / "sunnybrook", []
+    shutil.rmtree(place, ignore_errors=True)
+    for kind in ("images", "labels"):
+        (place / kind).mkdir(parents=True)
+        for part in ("part1", "part2"):
+            for path in (data / "sunnybrook_lv" / part / kind).iterdir():
+                (place / kind / path.name).symlink_to(path.resolve())
+    for part in ("part1", "part2"):
+        with (data / "sunnybrook_lv" / part / "frames.csv").open(newline="") as file:
+            rows += [row | {"part": "test" if part == "part2" else "train"} for row in csv.DictReader(file)]
+    choosing = sorted({row["patient"] for row in rows if row["part"] == "train"})[4::5]
+    with (place / "frames.csv").open("w", newline="") as file:
+        table = csv.DictWriter(file, list(rows[0]))
+        table.writeheader()
+        table.writerows(row | {"part": "val"} if row["patient"] in choosing else row for row in rows)
+    return place
+
+
 def linked(source: Path, place: Path, parts: dict[str, str]) -> Path:
     """A folder of links to the files of another, with a split."""
     shutil.rmtree(place, ignore_errors=True)
@@ -85,7 +105,8 @@ COHORTS = {
     "hippocampus": Cohort("30m", here("hippocampus")),
     "hippocampus-10m": Cohort("10m", here("hippocampus")),
     "chasedb1": Cohort("20m", chasedb1),
-    "sunnybrook": Cohort("20m", here("sunnybrook_lv/part1"), elsewhere="sunnybrook_lv/part2"),
+    "sunnybrook": Cohort("20m", sunnybrook),
+    "sunnybrook-elsewhere": Cohort("20m", here("sunnybrook_lv/part1"), elsewhere="sunnybrook_lv/part2"),
     "isbi2012": Cohort("20m", here("isbi2012_em/train")),
     "busi": Cohort("15m", here("busi"), ("--task", "segment")),
     "dsb2018": Cohort("20m", here("dsb2018")),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -79,6 +81,20 @@ def test_gamma_contrast_brightness_by_hand() -> None:
     assert augment.apply(x, {"contrast": torch.tensor([0.5])})[0, 0].tolist() == [[0.25, 0.5], [0.5, 0.75]]
     sd = float(x.std())
     close(augment.apply(x, {"brightness": torch.tensor([1.0])}), x + sd)
+
+
+def test_shading_multiplies_by_a_smooth_field_and_leaves_the_lowest_value() -> None:
+    x = torch.rand(2, 2, 30, 30) + 1.0
+    x[:, :, 0, 0] = 0.25
+    logs = torch.zeros(2, 1, 3, 3)
+    logs[0, 0, :, 2] = 0.7  # twice as bright on the right
+    found = augment.apply(x, {"shading": logs})
+    close(found[1], x[1])
+    assert found[0, :, 0, 0].tolist() == [0.25, 0.25]
+    factor = (found[0] - 0.25) / (x[0] - 0.25)
+    close(factor[:, 5, -1], torch.full((2,), math.exp(0.7)))
+    assert float(factor[0, 1:, 1:].diff(dim=1).abs().max()) < 0.1
+    close(factor[0, 1:], factor[1, 1:])  # channels share the field
 
 
 def test_noise_has_the_drawn_spread_and_can_be_replayed() -> None:

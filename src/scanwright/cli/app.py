@@ -184,7 +184,9 @@ def predict(
             show.console.print(f"… {len(answers)} cases in all; every one is in {out / 'predictions.csv'}")
         show.console.print(f"Files   {out}")
     if failures:
-        show.console.print(f"[red]{len(failures)} of {len(answers)} cases failed[/]; the others are answered.")
+        rest = len(answers) - len(failures)
+        after = "; the others are answered." if rest else ": no case is answered."
+        show.console.print(f"[red]{len(failures)} of {len(answers)} cases failed[/]{after}")
         raise typer.Exit(1)
 
 

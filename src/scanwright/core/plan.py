@@ -152,6 +152,7 @@ class Augmentation(_Strict):
     gamma: float = Field(0.0, description="0.3 draws exp(U(-0.3, 0.3))")
     contrast: float = 0.0
     brightness: float = 0.0
+    shading: float = Field(0.0, description="SD of the logarithm of a smooth field that multiplies the values")
     noise: float = Field(0.0, description="SD, in SDs of the image")
     blur: float = Field(0.0, description="sigma in pixels")
     low_resolution: float = Field(0.0, description="0.5 draws a factor from 0.5 to 1")

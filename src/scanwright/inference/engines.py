@@ -90,7 +90,8 @@ class _OpenVino:
     def run(self, batch: Batch) -> dict[str, Batch]:
         """Run the network; see :class:`Engine`."""
         with self._lock:  # one request serves one call at a time
-            self._request.infer({"image": np.ascontiguousarray(batch, dtype=np.float32)})
+            image = np.ascontiguousarray(batch, dtype=np.float32)
+            self._request.infer({"image": image}, share_inputs=True, share_outputs=True)  # the copy is made below
             found = {name: self._request.get_output_tensor(place) for name, place in self._places.items()}
             return {name: np.array(tensor.data, dtype=np.float32) for name, tensor in found.items()}
 

@@ -155,6 +155,12 @@ def _coarse_field(strength: float, n: int, dimension: int, generator: torch.Gene
     return torch.randn(n, dimension, *(5,) * dimension, generator=generator) * strength
 
 
+def _shade(strength: float, n: int, dimension: int, generator: torch.Generator) -> Tensor:
+    """Logarithms of a smooth field at a few nodes, each case with a strength of its own."""
+    own = torch.rand(n, *(1,) * (dimension + 1), generator=generator) * strength
+    return torch.randn(n, 1, *(3,) * dimension, generator=generator) * own
+
+
 def _factor_down(strength: float, n: int, dimension: int, generator: torch.Generator) -> Tensor:
     return torch.full((n,), 1 - float(torch.rand(1, generator=generator)) * (1 - strength))
 
@@ -309,6 +315,14 @@ def _contrast(images: Tensor, factor: Tensor) -> Tensor:
     return (images - mean) * _column(factor, images) + mean
 
 
+def _shading(images: Tensor, logs: Tensor) -> Tensor:
+    """A smooth field times the values above the lowest, as of a coil, a lamp or a heel effect."""
+    mode = "bicubic" if images.ndim == 4 else "trilinear"
+    field = functional.interpolate(logs.to(images), images.shape[2:], mode=mode, align_corners=True).exp()
+    low = _column(images.flatten(1).amin(1), images)
+    return (images - low) * field + low
+
+
 def _brightness(images: Tensor, change: Tensor) -> Tensor:
     return images + _column(change.to(images) * images.flatten(1).std(1), images)
 
@@ -393,6 +407,7 @@ AUGMENTATIONS: dict[str, Change] = {
     "elastic": Change(_coarse_field, "geometry", None),
     "blur": Change(_one_sided, "intensity", _blur),
     "low_resolution": Change(_factor_down, "intensity", _low_resolution, 1.0),
+    "shading": Change(_shade, "intensity", _shading),
     "gamma": Change(_exponential, "intensity", _gamma, 1.0),
     "contrast": Change(_uniform_factor, "intensity", _contrast, 1.0),
     "brightness": Change(_uniform, "intensity", _brightness),

@@ -7,7 +7,8 @@ length of the case.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import combinations
 from math import prod
@@ -151,8 +152,9 @@ def slide_slabs(
     step = batch or max(1, min(_LARGEST_BATCH, _BATCH_BYTES // per_window))
     sums = _Sums(plan, frame)
     watch = _Watch(emit, len(order))
-    for group in _groups(order, runner.holds_body if segmentation.crop == "body" else None, step, watch):
-        for start, logits in zip(group, runner.run(group), strict=True):
+    groups = _groups(order, runner.holds_body if segmentation.crop == "body" else None, step, watch)
+    for group, found in _ahead(runner.run, groups):
+        for start, logits in zip(group, found, strict=True):
             yield from sums.up_to(start[frame.axis])
             sums.add(start, logits)
         watch.done(len(group))
@@ -215,7 +217,7 @@ class _Runner:
             total += np.flip(self._logits(np.flip(batch, places)), places)
         if len(self.mirrors) > 1:
             total *= np.float32(1 / len(self.mirrors))
-        if not np.isfinite(total.sum(dtype=np.float64)):
+        if not np.isfinite(total.sum()):
             raise FormatError(
                 "The network's answer is not a number.",
                 "Every logit must be finite.",
@@ -240,6 +242,7 @@ class _Sums:
     def __init__(self, plan: Plan, frame: _Frame) -> None:
         self.frame, self.base = frame, 0
         self.weight = gaussian(frame.size)
+        self.scratch = np.empty_like(self.weight)
         shape = list(frame.shape)
         shape[frame.axis] = frame.size[frame.axis]
         full = 4 * plan.n_outputs * prod(shape) <= _FULL_BYTES
@@ -260,7 +263,7 @@ class _Sums:
         for out, own in zip(self.sums, logits, strict=True):
             if self.kind == np.float16:
                 own = np.clip(own, -_HALF_LIMIT, _HALF_LIMIT)
-            out[spot] += own * self.weight
+            out[spot] += np.multiply(own, self.weight, out=self.scratch)
 
     def up_to(self, stop: int) -> Iterator[Slab]:
         """Hand on the slices below ``stop``, and make room for as many new ones."""
@@ -327,6 +330,21 @@ class _Watch:
         self.told = now
         left = (now - self.began) / self.n_run * (self.total - self.n) if self.n_run else None
         self.emit(Progress(stage="predict", step="windows", done=self.n, total=self.total, left_s=left))
+
+
+def _ahead(
+    run: Callable[[list[tuple[int, ...]]], NDArray[np.float32]], groups: Iterable[list[tuple[int, ...]]]
+) -> Iterator[tuple[list[tuple[int, ...]], NDArray[np.float32]]]:
+    """Each group with its logits, in order; the network runs on the next one while a group is counted in."""
+    with ThreadPoolExecutor(1, thread_name_prefix="windows") as pool:
+        before: tuple[list[tuple[int, ...]], Future[NDArray[np.float32]]] | None = None
+        for group in groups:
+            now = group, pool.submit(run, group)
+            if before:
+                yield before[0], before[1].result()
+            before = now
+        if before:
+            yield before[0], before[1].result()
 
 
 def _groups(order: Sequence[tuple[int, ...]], wanted: Any, step: int, watch: _Watch) -> Iterator[list[tuple[int, ...]]]:

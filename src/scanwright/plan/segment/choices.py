@@ -258,8 +258,9 @@ def _augmentation(
         reasons["augmentation.flip_axes"] = "No flip: the masks tell left from right."
     changes: dict[str, object] = {"flip_axes": flips, "cutout": 0.0, "mixup": 0.0}
     changes |= {
-        "rotate_deg": 15.0 if dimension == 2 or not any(flat) else 8.0,
-        "scale": 0.2,
+        "rotate_deg": 20.0 if dimension == 2 else 8.0 if any(flat) else 15.0,
+        "scale": 0.3 if dimension == 2 else 0.2,
+        "shading": 0.4 if dimension == 2 and not f.two_valued else 0.0,
         "shift": 0.0,
         "shear": 0.0,
         "elastic": 0.012,
@@ -273,6 +274,8 @@ def _augmentation(
         reasons["augmentation.flip_axes"] = (
             "Numbered objects look the same in every direction: all flips and quarter turns."
         )
+    if changes["shading"]:
+        reasons["augmentation.shading"] = "Coils, probes and lamps light each picture unevenly, each in its own way."
     reasons["augmentation"] = "Places and values change a little, image and mask together; windows move anyway."
     return found.model_copy(update=changes), reasons
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from scanwright.core import Failure, Grid, InputError, ModelFileError, PlanError, Prediction, Volume
 from scanwright.inference import SegmentPredictor, open_engine, write_prediction
-from scanwright.inference.segment import gate, pictures
+from scanwright.inference.segment import gate, pictures, precision
 from scanwright.io import read_volume, write_nifti
 
 DATA = Path(__file__).resolve().parents[3] / ".." / "shared" / "data"
@@ -212,6 +212,24 @@ def test_eight_bits_are_gated_on_their_own_network(network: Any, plan: Any) -> N
     assert wrong["tried"]["int8"]["refused"]
     assert "8-bit integers" in wrong["tried"]["int8"]["verdict"]
     assert wrong["precision"] != "int8"
+
+
+def test_a_precision_without_hope_is_not_asked_again(network: Any, plan: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    answer = precision._answer
+
+    def counted(engine: Any, array: Any, plan: Any) -> Any:
+        asked.append(engine)
+        return answer(engine, array, plan)
+
+    monkeypatch.setattr(precision, "_answer", counted)
+    clear = np.zeros((1, 16, 16, 16), np.float32)
+    clear[0, 4:10, 4:10, 4:10] = 1.0
+    same, other = bright(network), bytes(network((16, 16, 16), np.zeros((3, 1, 1, 1, 1)), [9.0, 0.0, 0.0]))
+    chosen = plan(("grey", "white"), size=(16, 16, 16))
+    gate(same, chosen, [clear] * 3, [None] * 3, eight_bit=other, threads=1, faster=0.0)
+    assert asked.count(asked[0]) == 3
+    assert sorted({asked.count(engine) for engine in asked}) == [1, 3]
 
 
 def test_unknown_precisions_and_other_tasks_are_refused(network: Any, plan: Any) -> None:

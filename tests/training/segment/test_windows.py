@@ -119,3 +119,19 @@ def test_slices_beside_are_channels_in_order(boxes: Callable[..., Any]) -> None:
     assert np.array_equal(image[2], whole[2:18, 4:20, 1])
     assert np.array_equal(labels, np.asarray(store.labels(0))[2:18, 4:20, 0])
     assert windows.in_channels == 3
+
+
+@pytest.mark.parametrize("dimension", [2, 3])
+def test_a_sample_of_validation_windows_sees_the_structures_of_every_case(
+    boxes: Callable[..., Any], dimension: int
+) -> None:
+    size = (8, 8, 8)[:dimension]
+    spec = Segmentation(codes=((0,), (1,)), look_windows=8)
+    _, store, plan = boxes(sized=(8, 8, 8), segmentation=spec)
+    flat = plan.preprocessing.model_copy(update={"dimension": dimension, "size": size})
+    windows = Windows(store, plan.model_copy(update={"preprocessing": flat}), torch.device("cpu"))
+    seen = windows._seen
+    assert len(seen) == len(set(seen)) == 8
+    held = {row: [bool(windows.window(row, c, size)[1].any()) for r, c in seen if r == row] for row in windows.val}
+    assert {row: (len(each), sum(each)) for row, each in held.items()} == dict.fromkeys(windows.val, (4, 2))
+    assert seen == Windows(store, plan.model_copy(update={"preprocessing": flat}), torch.device("cpu"))._seen

@@ -18,6 +18,10 @@ LEAST_AGREEMENT = 0.999
 FASTER = 1.1
 """Gain in speed, on the machine that makes the model file, below which fewer bits are not worth it."""
 MOST_DICE_CHANGE = 0.002
+_HOPELESS = 0.99
+"""Share of equal voxels below which further cases are not looked at."""
+_SURE_S = 1.0
+"""Seconds of computing after which being slower is no accident."""
 _IGNORED = 255
 _WORDS = {"bf16": "bfloat16", "int8": "8-bit integers"}
 
@@ -32,6 +36,11 @@ class _Tried:
     seconds: list[float] = field(default_factory=list)
     plain_s: list[float] = field(default_factory=list)
     dice: list[tuple[float, float]] = field(default_factory=list)
+
+    def hopeless(self) -> bool:
+        """Whether the cases so far leave no hope: slower than float32, or other answers."""
+        slow = sum(self.seconds) > max(sum(self.plain_s), _SURE_S)
+        return slow or self.equal < _HOPELESS * self.total
 
     def told(self) -> dict[str, Any]:
         """``agreement``, ``dice_change`` and ``speed``."""
@@ -82,6 +91,8 @@ def gate(
         one, one_s = _answer(plain, array, plan)
         right = None if truth is None else list(_dice(one, truth, plan))
         for each in tried.values():
+            if each.hopeless():
+                continue
             other, other_s = _answer(each.engine, array, plan)
             each.seconds.append(other_s)
             each.plain_s.append(one_s)

@@ -38,7 +38,10 @@ _LOOK_WINDOWS = (24, 160)
 """Fewest and most windows of one look."""
 _RACE = 0.2
 """Share of the training time that goes to the race."""
-_LEAST_STEPS = 60
+_WORTH_STEPS = 800
+"""Steps to the end below which a network is not raced against a smaller one, which learns more in the same time."""
+_EXAMINED = 8
+"""Whole cases that are answered again to see what fewer bits do."""
 _RATE = {2: 3e-3, 3: 4e-3}
 """Learning rate by the network's dimension; see decision 10."""
 _FASTER = 0.9
@@ -148,7 +151,7 @@ def make_segment_plan(
 def _reserve_s(cohort: Cohort, f: Fingerprint, budget_s: float) -> float:
     """Seconds that are not training: reading, preparing, whole cases of val and test, report."""
     voxels = math.prod(f.shape_median)
-    n_judged = len(cohort.of("val")) + len(cohort.of("test"))
+    n_judged = len(cohort.of("val")) + len(cohort.of("test")) + _EXAMINED
     read = len(cohort) * (5e-3 + 1.5e-7 * voxels * f.n_channels)
     judge = n_judged * (0.12 + 3e-6 * voxels)
     return min(30.0 + read + judge, 0.45 * budget_s)
@@ -272,7 +275,7 @@ def _steps(chosen: SegmentChoices, candidates: list[Candidate], seconds: float, 
                     update={"race_steps": (raced,) if raced else (), "final_steps": max(final, raced + 1, 1)}
                 )
             )
-        slow = [c for c in done if c.final_steps < 5 * _LEAST_STEPS]
+        slow = [c for c in done if c.final_steps < _WORTH_STEPS]
         if len(done) == 1 or not slow:
             for one in done:
                 chosen.reasons[f"candidates.{one.name}"] = (
@@ -280,7 +283,12 @@ def _steps(chosen: SegmentChoices, candidates: list[Candidate], seconds: float, 
                     f"{one.batch_size} windows, {one.final_steps} steps if it wins."
                 )
             return done
-        candidates = [c for c in candidates if c.name != max(slow, key=lambda c: c.seconds_per_step).name]
+        out = max(slow, key=lambda c: c.seconds_per_step)
+        chosen.reasons[f"candidates.{out.name}"] = (
+            f"Left out: {out.parameters / 1e6:.1f} million parameters and {out.seconds_per_step * 1000:.0f} ms a step leave "
+            f"it {out.final_steps} steps, where a smaller network learns more."
+        )
+        candidates = [c for c in candidates if c.name != out.name]
 
 
 def _windows(chosen: SegmentChoices) -> int:

@@ -256,9 +256,28 @@ class Windows:
             found += [(int(row), (c[0], c[1], c[2])) for c in itertools.product(*axes)]
         if len(found) <= self.spec.look_windows:
             return found
-        rng = np.random.default_rng(self.plan.seed)
-        kept = np.sort(rng.choice(len(found), self.spec.look_windows, replace=False))
-        return [found[n] for n in kept]
+        turns = self._turns(found)
+        kept = sorted(range(len(found)), key=turns.__getitem__)[: self.spec.look_windows]
+        return [found[n] for n in sorted(kept)]
+
+    def _turns(self, found: list[tuple[int, tuple[int, int, int]]]) -> list[tuple[int, float]]:
+        """When each window's turn comes: cases by turns, and in each a window on a structure before one beside it."""
+        chance = np.random.default_rng(self.plan.seed).permutation(len(found))
+        seen: dict[tuple[int, bool], int] = {}
+        turns = [(0, 0.0)] * len(found)
+        for n in np.argsort(chance):
+            row, centre = found[n]
+            inside = self._holds(row, centre)
+            k = seen[row, inside] = seen.get((row, inside), -1) + 1
+            turns[n] = (2 * k + (not inside), float(chance[n]))
+        return turns
+
+    def _holds(self, row: int, centre: tuple[int, int, int]) -> bool:
+        """Whether a window holds a voxel of a structure."""
+        voxels = self.store.places(row)[:, 1:].astype(np.int64)
+        size = (*self.size, 1)[:3]
+        low = np.array([c - n // 2 for c, n in zip(centre, size, strict=True)])
+        return bool(((voxels >= low) & (voxels < low + size)).all(axis=1).any())
 
     def _low(self, row: int) -> NDArray[np.float16]:
         """Lowest value of each channel of a case."""

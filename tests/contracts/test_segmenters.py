@@ -11,19 +11,26 @@ torch = pytest.importorskip("torch")
 from scanwright.core import PlanError  # noqa: E402
 from scanwright.models.segmenters import SEGMENTERS, build_segmenter  # noqa: E402
 
-SMALL: dict[str, dict[str, Any]] = {
-    "unet": {"size": "small", "levels": 3},
-    "resunet": {"size": "small", "levels": 3},
-    "classic-unet": {"width": 4, "levels": 3},
-    "vnet": {},
+SMALL: dict[str, tuple[str, dict[str, Any]]] = {
+    "unet": ("unet", {"size": "small", "levels": 3}),
+    "unet, stem of 2": ("unet", {"size": "small", "levels": 3, "stem": 2}),
+    "resunet": ("resunet", {"size": "small", "levels": 3}),
+    "resunet, stem of 2": ("resunet", {"size": "small", "levels": 3, "stem": 2}),
+    "classic-unet": ("classic-unet", {"width": 4, "levels": 3}),
+    "vnet": ("vnet", {}),
 }
 
 
+def test_every_network_of_the_table_is_tried() -> None:
+    assert {name for name, _ in SMALL.values()} == set(SEGMENTERS)
+
+
 @pytest.mark.parametrize("dimension", [2, 3])
-@pytest.mark.parametrize("name", SEGMENTERS)
-def test_logits_have_the_size_of_the_window(name: str, dimension: int) -> None:
+@pytest.mark.parametrize("which", SMALL)
+def test_logits_have_the_size_of_the_window(which: str, dimension: int) -> None:
     torch.manual_seed(0)
-    net = build_segmenter(name, dimension=dimension, in_channels=2, n_outputs=3, **SMALL[name])
+    name, arguments = SMALL[which]
+    net = build_segmenter(name, dimension=dimension, in_channels=2, n_outputs=3, **arguments)
     window = torch.randn(2, 2, *(16,) * dimension)
     levels = net.train()(window)
     assert isinstance(levels, list)
@@ -36,10 +43,11 @@ def test_logits_have_the_size_of_the_window(name: str, dimension: int) -> None:
     assert answer.shape == (2, 3, *(16,) * dimension)
 
 
-@pytest.mark.parametrize("name", SEGMENTERS)
-def test_it_learns_one_window_by_heart(name: str) -> None:
+@pytest.mark.parametrize("which", SMALL)
+def test_it_learns_one_window_by_heart(which: str) -> None:
     torch.manual_seed(0)
-    net = build_segmenter(name, dimension=2, in_channels=1, n_outputs=2, **SMALL[name]).train()
+    name, arguments = SMALL[which]
+    net = build_segmenter(name, dimension=2, in_channels=1, n_outputs=2, **arguments).train()
     image = torch.zeros(4, 1, 32, 32)
     truth = torch.zeros(4, 32, 32, dtype=torch.long)
     for n in range(4):
@@ -62,6 +70,15 @@ def test_coarse_axes_are_pooled_later() -> None:
     assert net.eval()(torch.zeros(1, 1, 16, 16, 2)).shape == (1, 2, 16, 16, 2)
     kernels = [stage[0].conv.kernel_size for stage in net.down]
     assert kernels == [(3, 3, 1), (3, 3, 1), (3, 3, 3), (3, 3, 3)]
+
+
+def test_a_stem_takes_the_first_step_along_fine_axes_alone() -> None:
+    net = build_segmenter(
+        "unet", dimension=3, in_channels=1, n_outputs=2, size="small", levels=3, flat=(0, 0, 2), stem=2
+    )
+    assert net.eval()(torch.zeros(1, 1, 16, 16, 2)).shape == (1, 2, 16, 16, 2)
+    assert [stage[0].conv.stride for stage in net.down] == [(2, 2, 1), (2, 2, 1), (2, 2, 2)]
+    assert [stage[0].conv.kernel_size for stage in net.down] == [(3, 3, 1), (3, 3, 3), (3, 3, 3)]
 
 
 def test_unknown_names_are_refused() -> None:

@@ -47,9 +47,9 @@ def run(typed: Typed, discs: Path) -> Path:
     planned = typed("plan", discs, "--out", discs.parent / "planned", "--budget", "60s", *names)
     assert planned.returncode == 0, planned.stdout + planned.stderr  # type: ignore[attr-defined]
     plan = json.loads((discs.parent / "planned" / "plan.json").read_text(encoding="utf-8"))
-    small = next(c for c in plan["candidates"] if c["name"] == "unet-small")
-    arguments = {**small["arguments"], "levels": 4}
-    plan["candidates"] = [{**small, "arguments": arguments, "batch_size": 8, "race_steps": [], "final_steps": 60}]
+    first = plan["candidates"][0]
+    arguments = {**first["arguments"], "levels": 3}
+    plan["candidates"] = [{**first, "arguments": arguments, "batch_size": 8, "race_steps": [], "final_steps": 120}]
     plan["training"]["ema"] = 0.95
     (discs.parent / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
     done = typed("run", discs, "--out", out, "--plan", discs.parent / "plan.json", *names)

@@ -51,9 +51,9 @@ def trained(typed: Typed, cohort: Path, steps: int) -> Path:
     assert done.returncode == 0, done.stdout + done.stderr  # type: ignore[attr-defined]
     plan = json.loads((planned / "plan.json").read_text(encoding="utf-8"))
     assert plan["preprocessing"]["channels"] == 2
-    small = next(c for c in plan["candidates"] if c["name"] == "unet-small")
-    arguments = {**small["arguments"], "levels": 3}
-    plan["candidates"] = [{**small, "arguments": arguments, "batch_size": 4, "race_steps": [], "final_steps": steps}]
+    first = plan["candidates"][0]
+    arguments = {**first["arguments"], "levels": 2}
+    plan["candidates"] = [{**first, "arguments": arguments, "batch_size": 4, "race_steps": [], "final_steps": steps}]
     plan["training"] |= {"ema": 0.9, "evaluations": 2, "patience": 2}
     plan_file.write_text(json.dumps(plan), encoding="utf-8")
     done = typed("run", cohort, "--out", out, "--plan", plan_file)

@@ -71,7 +71,7 @@ def speed(candidate: Any, job: Job) -> float:
     voxels = candidate.batch_size
     for side in job.shape[1:]:
         voxels *= side
-    wide = {"small": 1.0, "medium": 2.2, "large": 5.0}[str(candidate.arguments["size"])]
+    wide = {"swift": 0.3, "small": 1.0, "medium": 2.2, "large": 5.0}[str(candidate.arguments["size"])]
     return 1.5e-6 * voxels * wide * (0.6 if job.precision == "bf16-mixed" else 1.0)
 
 

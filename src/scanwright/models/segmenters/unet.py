@@ -74,6 +74,8 @@ class UNet(nn.Module):
         norm: ``"batch"`` or ``"instance"``.
         supervised: Levels that are trained, the finest included.
         dropout: Chance that a channel of the two deepest levels is dropped.
+        stem: Step of the first convolution, one number an axis; the last one, a transposed one,
+            takes it back, so that logits have the image's full resolution.
 
     Source:
         Ronneberger et al., MICCAI 2015; Isensee et al., Nature Methods 18:203 (2021) for strided
@@ -94,16 +96,18 @@ class UNet(nn.Module):
         norm: str,
         supervised: int,
         dropout: float,
+        stem: Shape = (),
     ) -> None:
         super().__init__()
         one = (1,) * dimension
+        stem = stem or one
         self.down, self.up, self.join, self.heads = nn.ModuleList(), nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
         n_in = in_channels
         for level, width in enumerate(widths):
             stage: list[nn.Module] = []
             for n in range(blocks[level]):
                 make = _Residual if residual else _Block
-                stride = strides[level - 1] if level and n == 0 else one
+                stride = one if n else tuple(strides[level - 1]) if level else stem
                 stage.append(make(dimension, n_in, width, stride=stride, kernel=kernels[level], norm=norm))
                 n_in = width
             if dropout and level >= len(widths) - 2:
@@ -115,6 +119,8 @@ class UNet(nn.Module):
             kernel = kernels[level]
             self.join.append(_Block(dimension, 2 * widths[level], widths[level], stride=one, kernel=kernel, norm=norm))
             self.heads.append(_CONV[dimension](widths[level], n_outputs, 1))
+        if max(stem) > 1:
+            self.heads[-1] = _UP[dimension](widths[0], n_outputs, stem, stride=stem)  # type: ignore[arg-type]
         for k in range(len(self.heads) - supervised):  # levels too coarse to be trained need no head
             self.heads[k] = nn.Identity()
         self.supervised = supervised
@@ -147,13 +153,14 @@ def unet(
     dimension: int,
     in_channels: int,
     n_outputs: int,
-    size: Literal["small", "medium", "large"] = "medium",
+    size: Literal["swift", "small", "medium", "large"] = "medium",
     levels: int = 4,
     flat: tuple[int, ...] = (),
     norm: str = "batch",
     supervised: int = 3,
     residual: bool = False,
     dropout: float = 0.0,
+    stem: int = 1,
 ) -> UNet:
     """U-Net with plain blocks; see :func:`resunet` for residual ones.
 
@@ -169,6 +176,8 @@ def unet(
         supervised: Levels that are trained.
         residual: Whether encoder blocks are residual.
         dropout: Chance that a channel of the two deepest levels is dropped.
+        stem: Step of the first convolution along axes that are not flat: 2 makes a step of
+            training about four times (in 3-D eight times) as cheap. Levels count from there.
 
     Returns:
         The network; windows must be divisible by the product of its strides.
@@ -176,8 +185,10 @@ def unet(
     first, most, per_level = _SIZES[size][dimension]
     widths = [min(most, first * 2**n) for n in range(levels)]
     flat = flat or (0,) * dimension
-    strides = [tuple(1 if level < flat[a] else 2 for a in range(dimension)) for level in range(levels - 1)]
-    kernels = [tuple(1 if level < flat[a] else 3 for a in range(dimension)) for level in range(levels)]
+    first_step = tuple(1 if n else stem for n in flat)
+    flat = tuple(max(0, n - 1) for n in flat) if stem > 1 else flat
+    strides = [tuple(1 if level < n else 2 for n in flat) for level in range(levels - 1)]
+    kernels = [tuple(1 if level < n else 3 for n in flat) for level in range(levels)]
     blocks = [1 if residual else per_level] + [per_level] * (levels - 1)
     return UNet(
         dimension,
@@ -191,6 +202,7 @@ def unet(
         norm=norm,
         supervised=max(1, min(supervised, levels - 1)),
         dropout=dropout,
+        stem=first_step,
     )
 
 
@@ -200,6 +212,7 @@ def resunet(*, dimension: int, in_channels: int, n_outputs: int, **arguments: ob
 
 
 _SIZES: dict[str, dict[int, tuple[int, int, int]]] = {
+    "swift": {2: (16, 256, 2), 3: (32, 128, 1)},
     "small": {2: (16, 256, 2), 3: (16, 128, 1)},
     "medium": {2: (24, 384, 2), 3: (24, 192, 2)},
     "large": {2: (32, 512, 2), 3: (32, 320, 2)},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scanwright.core import (
@@ -44,18 +44,39 @@ _EXAMINED = 8
 """Whole cases that are answered again to see what fewer bits do."""
 _RATE = {2: 3e-3, 3: 4e-3}
 """Learning rate by the network's dimension; see decision 10."""
+_PREPARE_S = 1e-7
+"""Seconds that cutting and changing windows takes for each of their voxels, beside the network."""
 _FASTER = 0.9
 _SLOW_S = 3.0
 """A plain step that takes longer leaves no time to measure anything else."""
 
-SEGMENT_RECIPES: dict[str, tuple[str, dict[str, int | float | str | bool | tuple[int, ...]], float, bool]] = {
-    "unet-medium": ("unet", {"size": "medium"}, 0.0, False),
-    "unet-small": ("unet", {"size": "small"}, 0.0, False),
-    "resunet-medium": ("resunet", {"size": "medium"}, 2400.0, False),
-    "resunet-large": ("resunet", {"size": "large"}, 300.0, True),
-    "unet-large": ("unet", {"size": "large"}, 300.0, True),
+
+@dataclass(frozen=True)
+class Recipe:
+    """One network that may be raced.
+
+    Args:
+        model: A key of ``models.segmenters.SEGMENTERS``.
+        arguments: Of its builder; ``stem`` takes its levels from those that the window allows.
+        least_s: Training time from which it takes part.
+        where: Devices that it is for: ``"cpu"``, ``"gpu"`` or ``"any"``.
+    """
+
+    model: str
+    arguments: dict[str, int | float | str | bool | tuple[int, ...]]
+    least_s: float = 0.0
+    where: str = "any"
+
+
+SEGMENT_RECIPES: dict[str, Recipe] = {
+    "unet-swift": Recipe("unet", {"size": "swift", "stem": 2}, where="cpu"),
+    "unet-medium": Recipe("unet", {"size": "medium"}, where="gpu"),
+    "unet-small": Recipe("unet", {"size": "small"}),
+    "resunet-medium": Recipe("resunet", {"size": "medium"}, 2400.0),
+    "resunet-large": Recipe("resunet", {"size": "large"}, 300.0, "gpu"),
+    "unet-large": Recipe("unet", {"size": "large"}, 300.0, "gpu"),
 }
-"""Name to model, arguments, training time from which it takes part, and whether it needs an accelerator."""
+"""Name to recipe, in order of preference: a processor has time for two or three of them."""
 
 
 def make_segment_plan(
@@ -173,16 +194,19 @@ def _fit_memory(
 ) -> tuple[list[Candidate], Memory]:
     """Candidates whose step fits the memory: fewer windows a step first, then fewer networks."""
     limit, kept, most, smallest = limit_mb(here, device), [], 0.0, math.inf
-    for name, (model, arguments, least, gpu) in SEGMENT_RECIPES.items():
-        if (gpu and device == "cpu") or seconds < least:
+    for name, recipe in SEGMENT_RECIPES.items():
+        if recipe.where not in ("any", "cpu" if device == "cpu" else "gpu") or seconds < recipe.least_s:
+            continue
+        if "stem" in recipe.arguments and chosen.levels < 3:
             continue
         batch = chosen.batch
         while True:
             norm = "batch" if batch >= 4 or chosen.spec.dimension == 2 else "instance"
-            own = {**arguments, "levels": chosen.levels, "flat": chosen.flat, "norm": norm}
+            levels = chosen.levels - ("stem" in recipe.arguments)
+            own = {**recipe.arguments, "levels": levels, "flat": chosen.flat, "norm": norm}
             one = Candidate(
                 name=name,
-                model=model,
+                model=recipe.model,
                 arguments=own,
                 batch_size=batch,
                 learning_rate=_RATE[chosen.spec.dimension],
@@ -239,6 +263,7 @@ def _timed(
     timed = []
     for number, one in enumerate(candidates, start=1):
         step = ask(one, replace(job, precision=best[0], channels_last=best[1]))
+        step += _PREPARE_S * one.batch_size * math.prod(chosen.spec.size)
         timed.append(one.model_copy(update={"seconds_per_step": step}))
         emit(Progress(stage="plan", step="measuring networks", done=number, total=len(candidates)))
     return timed, best[0], best[1]

@@ -82,6 +82,17 @@ def test_a_small_gain_changes_nothing_and_ignored_voxels_do_not_count() -> None:
     assert figures["a"]["before"] == 1.0
 
 
+def test_the_largest_piece_of_what_is_one_piece_is_kept_where_that_loses_nothing() -> None:
+    truth = blob((30, 30, 30), (2, 2, 2, 20))
+    answer = truth | blob((30, 30, 30), (27, 27, 27, 2))  # a gain of 0.0005: too little without knowing more
+    case = SweepCase(truth[None], answer[None], voxel_ml=0.001)
+    rule, figures = sweep([case], ("a",), single={"a"})
+    assert rule == PostRule({"a": StructureRule(keep=1)})
+    assert figures["a"]["after"] == 1.0
+    two = blob((30, 30, 30), (2, 2, 2, 20), (25, 25, 25, 4))
+    assert sweep([SweepCase(two[None], two[None], voxel_ml=0.001)], ("a",), single={"a"})[0] == PostRule()
+
+
 def test_rules_are_written_and_read() -> None:
     rule = PostRule({"a": StructureRule(0.4, 0.02, 0, 1)})
     assert PostRule.from_dict(rule.to_dict()) == rule

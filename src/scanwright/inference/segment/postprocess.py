@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -212,7 +212,7 @@ class _Table:
 
 
 def sweep(
-    cases: Iterable[SweepCase], names: Sequence[str], *, margin: float = MARGIN
+    cases: Iterable[SweepCase], names: Sequence[str], *, margin: float = MARGIN, single: Collection[str] = ()
 ) -> tuple[PostRule, dict[str, dict[str, float]]]:
     """Choose rules on validation by mean Dice.
 
@@ -224,6 +224,8 @@ def sweep(
         cases: Validation cases, made when they are asked for.
         names: Of the structures.
         margin: Gain in mean Dice below which nothing is changed.
+        single: Structures that are known to be one piece: their largest piece alone is kept where
+            that loses nothing.
 
     Returns:
         The rule, and for each structure its mean Dice ``before`` and ``after``.
@@ -238,7 +240,7 @@ def sweep(
     for name in names:
         if not tables[name]:
             continue
-        rule, before, after = _choose(tables[name], margin)
+        rule, before, after = _choose(tables[name], margin, name in single)
         figures[name] = {"before": before, "after": after}
         if rule != StructureRule():
             chosen[name] = rule
@@ -263,7 +265,9 @@ def _table(case: SweepCase, n: int, threshold: float) -> _Table:
     return _Table(sizes, counted, hits, n_true, case.voxel_ml)
 
 
-def _choose(tables: Mapping[float, Sequence[_Table]], margin: float) -> tuple[StructureRule, float, float]:
+def _choose(
+    tables: Mapping[float, Sequence[_Table]], margin: float, single: bool
+) -> tuple[StructureRule, float, float]:
     def mean(rule: StructureRule) -> float:
         return float(np.mean([table.dice(rule) for table in tables[rule.threshold]]))
 
@@ -284,6 +288,9 @@ def _choose(tables: Mapping[float, Sequence[_Table]], margin: float) -> tuple[St
     rule, figure = better(rule, sizes, figure)
     keeps = [StructureRule(rule.threshold, rule.smallest_ml, rule.smallest_voxels, keep) for keep in KEEP]
     rule, figure = better(rule, keeps, figure)
+    if single and mean(keeps[KEEP.index(1)]) >= figure:
+        rule = keeps[KEEP.index(1)]
+        figure = mean(rule)
     return rule, before, figure
 
 

@@ -207,8 +207,10 @@ def _single_pieces(plan: Plan, store: VoxelStore) -> dict[str, int]:
     for row in rows[:: max(1, len(rows) // _LOOKED_AT)]:
         labels = np.asarray(store.labels(int(row)))
         for k, name in enumerate(plan.classes):
+            if name not in found:
+                continue
             mask = np.isin(labels, [n for n, classes in enumerate(codes, start=1) if k in classes])
-            if name not in found or not mask.any():
+            if not mask.any():
                 continue
             box = ndimage.find_objects(mask.view(np.uint8))[0]
             if ndimage.label(mask[box], structure=np.ones((3, 3, 3)))[1] > 1:

@@ -45,7 +45,7 @@ _EXAMINED = 8
 _RATE = {2: 3e-3, 3: 4e-3}
 """Learning rate by the network's dimension; see decision 10."""
 _PREPARE_S = 1e-7
-"""Seconds that cutting and changing windows takes for each of their voxels, beside the network."""
+"""Seconds that a processor takes to cut and change windows, for each of their voxels, beside the network."""
 _FASTER = 0.9
 _SLOW_S = 3.0
 """A plain step that takes longer leaves no time to measure anything else."""
@@ -263,7 +263,8 @@ def _timed(
     timed = []
     for number, one in enumerate(candidates, start=1):
         step = ask(one, replace(job, precision=best[0], channels_last=best[1]))
-        step += _PREPARE_S * one.batch_size * math.prod(chosen.spec.size)
+        if device == "cpu":
+            step += _PREPARE_S * one.batch_size * math.prod(chosen.spec.size)
         timed.append(one.model_copy(update={"seconds_per_step": step}))
         emit(Progress(stage="plan", step="measuring networks", done=number, total=len(candidates)))
     return timed, best[0], best[1]

@@ -135,3 +135,9 @@ def test_a_sample_of_validation_windows_sees_the_structures_of_every_case(
     held = {row: [bool(windows.window(row, c, size)[1].any()) for r, c in seen if r == row] for row in windows.val}
     assert {row: (len(each), sum(each)) for row, each in held.items()} == dict.fromkeys(windows.val, (4, 2))
     assert seen == Windows(store, plan.model_copy(update={"preprocessing": flat}), torch.device("cpu"))._seen
+    fewer = plan.model_copy(
+        update={"preprocessing": flat, "segmentation": spec.model_copy(update={"look_windows": len(windows.val)})}
+    )
+    few = Windows(store, fewer, torch.device("cpu"))
+    assert {row for row, _ in few._seen} == set(windows.val)
+    assert all(few.window(row, centre, size)[1].any() for row, centre in few._seen), "one on a structure comes first"

@@ -89,7 +89,7 @@ def scan(source: Path | str, *, emit: Emit = silent, **wishes: Any) -> Cohort:
     Args:
         source: Folder, file or archive.
         emit: Receiver of events.
-        **wishes: ``task``, ``labels``, ``patient``, ``layout``, ``modality``.
+        **wishes: ``task``, ``labels``, ``patient``, ``layout``, ``modality``, ``sequence``.
 
     Returns:
         The cohort, with every guess that was made.
@@ -136,7 +136,7 @@ def evaluate(
         out: Where to write; ``runs/<model>-on-<name>`` by default.
         emit: Receiver of events.
         seed: Seed of the bootstrap.
-        **wishes: ``labels``, ``patient``, ``layout``, ``structures`` of the cohort.
+        **wishes: ``labels``, ``patient``, ``layout``, ``structures``, ``sequence`` of the cohort.
 
     Returns:
         The figures and the report.
@@ -150,7 +150,9 @@ def evaluate(
     from scanwright.journey.survey import scan as survey_scan
 
     file = read_model_file(Path(model))
-    wishes = {"task": file.plan.task, **wishes}
+    frames = file.plan.preprocessing.frames
+    asked = wishes.pop("sequence", None) or (frames.by if frames else "no")
+    wishes = {"task": file.plan.task, "sequence": asked, **wishes}
     request = Request.of(source, {**wishes, "seed": seed})
     _refuse_missing(request.source)
     folder = RunFolder(Path(out) if out else Path("runs") / f"{file.name}-on-{request.name}")

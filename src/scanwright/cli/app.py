@@ -23,6 +23,7 @@ from scanwright.cli.options import (
     Quiet,
     Repair,
     Seed,
+    SequenceOf,
     Source,
     Structures,
     TaskName,
@@ -85,6 +86,7 @@ def _stage(name: str, text: str) -> None:
         patient: Patient = None,
         layout: Layout = None,
         modality: Modality = None,
+        sequence: SequenceOf = None,
         devices: Devices = "auto",
         plan: PlanFile = None,
         repair: Repair = "auto",
@@ -94,7 +96,8 @@ def _stage(name: str, text: str) -> None:
         wishes = {"structures": structures} if structures else {}
         _run(
             source, stage or until, quiet, out=out, budget=budget, seed=seed, task=task, labels=labels,
-            patient=patient, layout=layout, modality=modality, devices=devices, plan=plan, repair=repair, **wishes,
+            patient=patient, layout=layout, modality=modality, sequence=sequence, devices=devices, plan=plan,
+            repair=repair, **wishes,
         )  # fmt: skip
 
     if stage:  # a stage is where it stops: only run may say so
@@ -127,6 +130,7 @@ def evaluate(
     patient: Patient = None,
     layout: Layout = None,
     structures: Structures = None,
+    sequence: SequenceOf = None,
     seed: Seed = 0,
     quiet: Quiet = False,
 ) -> None:
@@ -143,6 +147,7 @@ def evaluate(
             patient=patient,
             layout=layout,
             structures=structures,
+            sequence=sequence,
             seed=seed,
             emit=show,
         )

@@ -33,6 +33,15 @@ Layout = Annotated[
 Modality = Annotated[
     str | None, typer.Option("--modality", help="CT, MR, DX, MG, US, PT, XC ... Default: inferred.", show_default=False)
 ]
+SequenceOf = Annotated[
+    str | None,
+    typer.Option(
+        "--sequence",
+        help="Cases are sequences of frames: slice, time, visit, a column that orders them (phase, phase/slice), "
+        "or no. Default: inferred.",
+        show_default=False,
+    ),
+]
 Devices = Annotated[str, typer.Option("--devices", help="auto, cpu, cuda, or how many devices to train on.")]
 PlanFile = Annotated[
     Path | None, typer.Option("--plan", help="Follow this plan.json instead of making one.", show_default=False)

@@ -17,6 +17,9 @@ PARTS: tuple[Part, ...] = ("train", "val", "test")
 Task = Literal["binary", "multiclass", "multilabel", "ordinal", "regress", "segment"]
 TASKS: tuple[Task, ...] = ("binary", "multiclass", "multilabel", "ordinal", "regress", "segment")
 
+FramesBy = Literal["", "slice", "time", "visit"]
+"""What the frames of a case step through; empty where a case is no sequence."""
+
 Label = int | float | tuple[int | None, ...] | None
 """Class index; number; one of 1, 0, None (missing) for each class; or None: unlabelled."""
 
@@ -30,13 +33,15 @@ class Case:
         source: Locator of the image, relative to the cohort's root: a path; ``path::key[7]``
             for row 7 of an array in an npz; ``path[7]`` for row 7 of an npy or idx file;
             ``folder::UID`` for one series of a DICOM folder; ``a.nii.gz | b.nii.gz`` for the
-            channels of one case in several files.
+            channels of one case in several files; ``a.png > b.png`` for its frames in order.
         label: What is to be predicted; see :data:`Label`.
         patient: Key that groups cases of one person; the case's own id when unknown.
         part: ``"train"``, ``"val"``, ``"test"``, or None before the split.
         covariates: Other columns of the table, as numbers or text.
         masks: For ``segment``: locators of the true label maps, relative to the root; how to
             read them is said by the cohort's :class:`MaskCode`. Empty: not segmented.
+        moments: For a sequence whose table or headers say so: when each frame was taken, rising.
+        moment_unit: Unit of the moments, such as ``"days"``.
     """
 
     id: str
@@ -46,6 +51,8 @@ class Case:
     part: Part | None = None
     covariates: Mapping[str, str | float | None] = field(default_factory=dict)
     masks: tuple[str, ...] = ()
+    moments: tuple[float, ...] = ()
+    moment_unit: str = "frame"
 
     @property
     def is_labelled(self) -> bool:
@@ -171,12 +178,13 @@ class Cohort:
             name of the number.
         cases: The rows.
         modality: DICOM code, ``"XC"`` for photographs, or None.
-        dimension: 2 for pictures, 3 for volumes.
+        dimension: 2 for pictures (and for the frames of sequences), 3 for volumes.
         parts_given: Whether train / val / test came with the data.
         guesses: Everything inferred.
         skipped: Files left out.
         facts: Further facts in words, such as ``{"licence": "CC BY 4.0"}``.
         mask_code: How masks are read; given when the task is ``segment``, and only then.
+        frames: For a cohort of sequences: what their frames step through.
 
     Raises:
         CohortError: Two cases have the same id, or a label does not fit the task.
@@ -195,6 +203,7 @@ class Cohort:
     skipped: tuple[Skipped, ...] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
     mask_code: MaskCode | None = None
+    frames: FramesBy = ""
 
     def __post_init__(self) -> None:
         if (self.task == "segment") != (self.mask_code is not None and len(self.mask_code.values) == len(self.classes)):
@@ -282,7 +291,7 @@ class Cohort:
             f"<li><b>{escape(g.what)}</b>: {escape(g.value)} — {escape(g.why)}</li>" for g in self.guesses
         )
         return (
-            f"<p><b>{escape(self.name)}</b>: {len(self)} cases, {self.dimension}-D, {escape(self.modality or 'unknown modality')}, "
+            f"<p><b>{escape(self.name)}</b>: {len(self)} {'sequences' if self.frames else 'cases'}, {self.dimension}-D, {escape(self.modality or 'unknown modality')}, "
             f"{escape(self.task)}</p><table><tr><th></th>{head}</tr>{body}</table><ul>{guesses}</ul>"
         )
 
@@ -311,4 +320,5 @@ def summary(cohort: Cohort) -> dict[str, Any]:
         "skipped": [{"source": s.source, "reason": s.reason} for s in cohort.skipped],
         "facts": dict(cohort.facts),
         **({"mask_code": asdict(cohort.mask_code)} if cohort.mask_code else {}),
+        **({"frames": cohort.frames} if cohort.frames else {}),
     }

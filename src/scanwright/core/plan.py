@@ -23,11 +23,32 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Frames(_Strict):
+    """A case is an ordered list of pictures, the last axis of what the network takes.
+
+    One channel more than the pictures have, the clock, says of every frame when it was taken
+    (or how deep it lies) since the first one, in ``step`` units, and is -1 on frames that are
+    not there: cases may have fewer frames than ``most``.
+
+    Args:
+        most: Frames of the array. A longer case gives so many, evenly spread from first to last.
+        by: What the frames step through: ``"slice"``, ``"time"`` or ``"visit"``.
+        unit: Unit of their places: ``"mm"``, ``"s"``, ``"days"``, or ``"frame"`` where only the order is known.
+        step: How many units count as 1 on the clock: the usual distance of two frames.
+    """
+
+    most: int = Field(ge=2, le=512)
+    by: Literal["slice", "time", "visit"]
+    unit: str = "frame"
+    step: float = Field(1.0, gt=0)
+
+
 class Fingerprint(_Strict):
     """Measured facts of a cohort that a plan is made from.
 
     Shapes are ``(I, J, K)``; spacings are mm along the same axes (after reorientation
-    for volumes); intensities are in the source's unit.
+    for volumes); intensities are in the source's unit. Of sequences, K counts frames, and
+    ``frames.most`` is the length of the longest.
     """
 
     n_cases: dict[str, int]
@@ -50,6 +71,7 @@ class Fingerprint(_Strict):
     integer_8_bit: bool
     two_valued: bool
     n_measured: int
+    frames: Frames | None = None
 
 
 class Intensity(_Strict):
@@ -87,6 +109,8 @@ class Preprocessing(_Strict):
             lowest value; ``"crop"`` keeps it and cuts the longer side.
         spacing_mm: Resample to this spacing first, then pad or crop; None to fit the size.
         intensity: Values.
+        frames: For a cohort of sequences: what their frames are; then the array is ``(C + 1, I, J, T)``,
+            with the clock as its last channel.
     """
 
     dimension: Literal[2, 3]
@@ -96,6 +120,19 @@ class Preprocessing(_Strict):
     fit: Literal["stretch", "pad", "crop"] = "stretch"
     spacing_mm: tuple[float, ...] | None = None
     intensity: Intensity = Intensity()
+    frames: Frames | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the array of one case: ``(C, *size)``, of a sequence ``(C + 1, *size, T)``."""
+        if self.frames is None:
+            return (self.channels, *self.size)
+        return (self.channels + 1, *self.size, self.frames.most)
+
+    @property
+    def n_axes(self) -> int:
+        """Axes of the array beside its channels: what a network is built for."""
+        return len(self.shape) - 1
 
 
 class Segmentation(_Strict):

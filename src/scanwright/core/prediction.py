@@ -87,6 +87,8 @@ class Prediction:
         lesions: Connected pieces of the structures; may be empty.
         amounts: Structure to its volume in mL (area in mm2 of a picture, pixels where the
             spacing is unknown).
+        frame_weights: For a model of sequences that gives them: how much each frame of the source
+            counts in the answer, 0 for frames that were passed over; they sum to 1.
     """
 
     case: str
@@ -110,6 +112,7 @@ class Prediction:
     chances: NDArray[np.float32] | None = None
     lesions: tuple[Lesion, ...] = ()
     amounts: dict[str, float] = field(default_factory=dict)
+    frame_weights: tuple[float, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values, without the pictures."""
@@ -125,6 +128,7 @@ class Prediction:
             "model": self.model,
             "warnings": list(self.warnings),
             "seconds": round(self.seconds, 4),
+            **({"frame_weights": list(self.frame_weights)} if self.frame_weights else {}),
             **(
                 {"amounts": self.amounts, "lesions": [asdict(one) for one in self.lesions]}
                 if self.task == "segment"

@@ -33,6 +33,9 @@ class Volume:
         channel: What the first axis means: ``"channel"``, ``"rgb"`` or ``"time"``.
         window: Display window (centre, width) in ``unit``, None if the source has none.
         header: Other facts of the source that do not identify a person, as text.
+        moments: For a sequence, a number for each of its frames (the last axis, or the first of a
+            time series), rising: when it was taken or how deep it lies, in ``moment_unit``. Empty if unknown.
+        moment_unit: ``"mm"``, ``"s"``, ``"days"``, or ``"frame"`` where only the order is known.
 
     Raises:
         GeometryError: The array has not four axes, or does not fit the grid.
@@ -45,6 +48,8 @@ class Volume:
     channel: Literal["channel", "rgb", "time"] = "channel"
     window: tuple[float, float] | None = None
     header: Mapping[str, str] = field(default_factory=dict)
+    moments: tuple[float, ...] = ()
+    moment_unit: str = "frame"
 
     def __post_init__(self) -> None:
         if self.array.ndim != 4 or self.array.shape[1:] != self.grid.shape:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from scanwright.inference.predictor import Predictor
-from scanwright.inference.saliency import blurred, evidence
+from scanwright.inference.saliency import blurred, clock_of, evidence
 
 Array = NDArray[np.float32]
 
@@ -159,7 +159,7 @@ def strongest_fills(predictor: Predictor, pool: Pool, generator: np.random.Gener
         kept = np.array([n for n, one in enumerate(made) if one is not None], dtype=int)
         if not len(kept):
             continue
-        filled = np.stack([one for one in made if one is not None])
+        filled = clock_of(pool.arrays[kept], np.stack([one for one in made if one is not None]), predictor)
         lost = before[kept] - evidence(predictor.run(filled)["logits"], pool.targets[kept], predictor.task)
         for target in np.unique(pool.targets[kept]):
             mean = float(lost[pool.targets[kept] == target].mean())
@@ -197,7 +197,7 @@ def follow(
     ranks = places.reshape(order_by.shape)
     chosen = np.stack([ranks < round(f * order_by.size) for f in fractions])[:, None]
     batch = np.concatenate([np.where(chosen, filled, array), np.where(chosen, array, filled)]).astype(np.float32)
-    logits = predictor.run(batch)["logits"]
+    logits = predictor.run(clock_of(array, batch, predictor))["logits"]
     values = evidence(logits, np.full(len(logits), target), predictor.task).astype(np.float64)
     return Curves(values[: len(fractions)], values[len(fractions) :], fractions)
 

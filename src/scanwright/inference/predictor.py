@@ -16,8 +16,10 @@ from scanwright.inference.cautions import RESEARCH_USE, cautions
 from scanwright.inference.engines import Engine, open_engine
 from scanwright.inference.heatmap import draw, on_source
 from scanwright.inference.saliency import EXPLAINERS
+from scanwright.inference.strip import film_strip
 from scanwright.io.model_file import ModelFile, read_model_file
 from scanwright.preprocessing import prepare
+from scanwright.preprocessing.frames import as_clip, picked
 
 Array = NDArray[np.float32]
 
@@ -128,6 +130,12 @@ class Predictor:
         return self.plan.n_outputs
 
     @property
+    def n_pictures(self) -> int | None:
+        """Of a model of sequences: channels that show something; what follows is the clock. Else None."""
+        spec = self.plan.preprocessing
+        return None if spec.frames is None else spec.channels
+
+    @property
     def method(self) -> str:
         """The explainer in use, a key of ``EXPLAINERS``: the one that was examined, else ``cam``."""
         named = str(self.explanation.get("method", "cam"))
@@ -143,7 +151,7 @@ class Predictor:
 
         Returns:
             ``logits`` ``(B, n_outputs)``, ``embedding`` ``(B, F)``, ``cam``
-            ``(B, n_outputs, *coarse)``, as far as the network gives them; float32.
+            ``(B, n_outputs, *coarse)`` and ``frames`` ``(B, T)``, as far as the network gives them; float32.
 
         Raises:
             InputError: The batch has another shape than the network takes.
@@ -166,7 +174,7 @@ class Predictor:
     @property
     def chunk(self) -> int:
         """Cases that are run at once."""
-        values = self.plan.preprocessing.channels * int(np.prod(self.plan.preprocessing.size))
+        values = int(np.prod(self.plan.preprocessing.shape))
         return max(1, min(_LARGEST_CHUNK, _CHUNK_VALUES // values))
 
     def prepare(self, volume: Volume) -> Array:
@@ -250,6 +258,9 @@ class Predictor:
         name = self.classes[target]
         faithful, hidden = self._examined(name)
         warnings = list(cautions(volume, self.plan.preprocessing, self.fingerprint))
+        frames = self.plan.preprocessing.frames
+        if frames is not None and volume.channel == "time":
+            volume = as_clip(volume)
         heat = None
         if heatmap and hidden:
             warnings.append(hidden)
@@ -259,7 +270,8 @@ class Predictor:
             heat = on_source(values, volume.grid, self.plan.preprocessing)
             if not heat.any():
                 warnings.append("No single place in the image speaks for this answer, so the heat map is empty.")
-        picture, overlay = draw(volume, heat)
+        weights = self._weights(outputs, volume)
+        picture, overlay = draw(volume, heat) if frames is None else film_strip(volume, heat, weights, frames)
         return Prediction(
             case=case,
             task=self.task,
@@ -277,7 +289,18 @@ class Predictor:
             model=dict(self.model),
             warnings=(*warnings, RESEARCH_USE),
             seconds=time.perf_counter() - started,
+            frame_weights=weights,
         )
+
+    def _weights(self, outputs: Mapping[str, Array], volume: Volume) -> tuple[float, ...]:
+        """Weight of every frame of the source in the answer; empty where the network gives none."""
+        spec, n = self.plan.preprocessing.frames, volume.grid.shape[2]
+        if spec is None or "frames" not in outputs:
+            return ()
+        weights = np.zeros(n)
+        at = picked(n, spec.most)
+        weights[at] = outputs["frames"][0, : len(at)]
+        return tuple(round(float(w), 5) for w in weights)
 
     def targets(self, logits: Array) -> NDArray[np.int64]:
         """Class that each answer's heat map speaks for, ``(N,)``."""
@@ -318,7 +341,7 @@ class Predictor:
 
     def _check_batch(self, batch: NDArray[Any]) -> None:
         spec = self.plan.preprocessing
-        needed = (spec.channels, *spec.size)
+        needed = spec.shape
         if batch.ndim != len(needed) + 1 or batch.shape[1:] != needed or len(batch) == 0:
             raise InputError(
                 f"A batch of shape {batch.shape} was given.",

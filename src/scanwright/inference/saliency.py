@@ -20,12 +20,14 @@ Array = NDArray[np.float32]
 
 
 class Runs(Protocol):
-    """What explainers need of a predictor: its task, its number of outputs and ``run``."""
+    """What explainers need of a predictor: its task, its number of outputs, its pictures and ``run``."""
 
     @property
     def task(self) -> Task: ...
     @property
     def n_outputs(self) -> int: ...
+    @property
+    def n_pictures(self) -> int | None: ...
     def run(self, batch: Array) -> dict[str, Array]: ...
 
 
@@ -119,6 +121,7 @@ def occlusion(
         for n, cell in enumerate(np.ndindex(*cells)):
             cover = _bump(size, cells, cell)
             covered[n] = array * (1 - cover) + filled * cover
+        covered = clock_of(array, covered, runner)
         after = evidence(runner.run(covered)["logits"], np.full(len(covered), target), runner.task)
         maps.append(upsample((whole - after).reshape(cells), size))
     return np.stack(maps)
@@ -181,6 +184,23 @@ def _spline_weights(centres: NDArray[np.float64], cells: int) -> NDArray[np.floa
             np.where(distance < 1, near, far),
         )
     return weights
+
+
+def clock_of(array: Array, changed: Array, runner: Runs) -> Array:
+    """Changed copies of a sequence, with its own clock: what is taken away is what is seen, never when.
+
+    Args:
+        array: ``(C, *size)``, or one for each copy.
+        changed: ``(N, C, *size)``; changed in place.
+        runner: A predictor, which says how many channels are pictures.
+
+    Returns:
+        ``changed``.
+    """
+    n = runner.n_pictures
+    if n is not None:
+        changed[:, n:] = array[..., n:, :, :, :]
+    return changed
 
 
 def blurred(array: Array) -> Array:

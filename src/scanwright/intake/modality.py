@@ -12,7 +12,7 @@ from scanwright.core import Case, Guess, ScanwrightError
 from scanwright.intake.layouts import Reading
 from scanwright.intake.place import PICTURE_SUFFIXES, Place, suffix_of
 from scanwright.intake.words import MODALITY_WORDS, modality_in_words, modality_kinds, tokens
-from scanwright.io import parse_locator
+from scanwright.io import frames_of, parse_locator
 
 _LOOK_AT = 8
 
@@ -87,7 +87,7 @@ def _look(reading: Reading, cases: Sequence[Case]) -> tuple[str | None, int | No
     colours = []
     step = max(1, len(cases) // _LOOK_AT)
     for case in cases[::step][:_LOOK_AT]:
-        if suffix_of(parse_locator(case.source).path.name) in PICTURE_SUFFIXES:
+        if suffix_of(parse_locator(frames_of(case.source)[0]).path.name) in PICTURE_SUFFIXES:
             dimensions[2] += 1
         try:
             volume = read_volume(case.source, root=reading.root)

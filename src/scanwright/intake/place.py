@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from scanwright.core import InputError
-from scanwright.intake.words import natural
+from scanwright.io.clip import natural
 from scanwright.io.content import SUFFIXES
 
 PICTURE_SUFFIXES = tuple(s for kind in ("png", "jpeg", "tiff", "bmp") for s in SUFFIXES[kind])

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from scanwright.core import TASKS, Case, Cohort, CohortError, Emit, Guess, InputError, Said, Skipped, silent
+from scanwright.core import TASKS, Case, Cohort, CohortError, Emit, FramesBy, Guess, InputError, Said, Skipped, silent
 from scanwright.intake.archive import unpack
 from scanwright.intake.labels import Encoded, encode
 from scanwright.intake.layouts import LAYOUTS, MASKED, Reading, Row, Wishes
@@ -24,6 +24,7 @@ from scanwright.intake.place import (
     stem_of,
     suffix_of,
 )
+from scanwright.intake.sequences import as_sequences
 
 
 def scan(
@@ -36,6 +37,7 @@ def scan(
     name: str | None = None,
     modality: str | None = None,
     structures: str | None = None,
+    sequence: str | None = None,
     work: Path | None = None,
     emit: Emit = silent,
 ) -> Cohort:
@@ -52,6 +54,8 @@ def scan(
         modality: DICOM code such as ``"CT"``; inferred when None.
         structures: What the values of the masks mean, such as ``"1=liver,2+3=tumour"``, or ``"instances"``
             where every value is one object; inferred when None.
+        sequence: Whether cases are sequences of frames: ``"no"``, ``"slice"``, ``"time"``, ``"visit"`` or a column;
+            see :func:`scanwright.intake.sequences.as_sequences`.
         work: Folder for the contents of an archive; beside the archive when None.
         emit: Receiver of events.
 
@@ -73,13 +77,21 @@ def scan(
     reading.guesses.insert(0, Guess("layout", chosen, why, "--layout"))
     if task is None:
         reading.guesses += also_there(place, wishes, masked=reading.mask_code is not None)
-    cohort = _cohort(reading, place, chosen, task=task, name=name or _name(path), modality=modality)
+    frames = as_sequences(reading, place, sequence)
+    cohort = _cohort(reading, place, chosen, task=task, name=name or _name(path), modality=modality, frames=frames)
     emit(Said(stage="scan", text=_say(cohort)))
     return cohort
 
 
 def _cohort(
-    reading: Reading, place: Place, layout: str, *, task: str | None, name: str, modality: str | None
+    reading: Reading,
+    place: Place,
+    layout: str,
+    *,
+    task: str | None,
+    name: str,
+    modality: str | None,
+    frames: FramesBy = "",
 ) -> Cohort:
     if not reading.rows:
         raise CohortError(
@@ -92,7 +104,7 @@ def _cohort(
     rows = reading.rows
     ids = unique_ids(rows)
     cases = tuple(
-        Case(i, r.source, label, r.patient, r.part, r.covariates, r.masks)
+        Case(i, r.source, label, r.patient, r.part, r.covariates, r.masks, r.moments, r.moment_unit)
         for i, r, label in zip(ids, rows, encoded.labels, strict=True)
     )
     found = guess_modality(reading, place, cases)
@@ -106,7 +118,7 @@ def _cohort(
         guesses.append(
             Guess("parts", ", ".join(p for p in ("train", "val", "test") if p in parts), "they came with the data")
         )
-    dimension: Literal[2, 3] = 3 if found.dimension == 3 else 2
+    dimension: Literal[2, 3] = 3 if found.dimension == 3 and not frames else 2
     return Cohort(
         name=name,
         root=reading.root.resolve(),
@@ -121,6 +133,7 @@ def _cohort(
         skipped=(*reading.skipped, *_unread(place)),
         facts=reading.facts,
         mask_code=reading.mask_code,
+        frames=frames,
     )
 
 
@@ -286,4 +299,5 @@ def _say(cohort: Cohort) -> str:
     for row in cohort.counts().values():
         counts.update(row)
     what = ", ".join(f"{n} {c}" for c, n in counts.items())
-    return f"{len(cohort)} cases, {cohort.dimension}-D, {cohort.task}: {what}."
+    kind = f"{len(cohort)} sequences" if cohort.frames else f"{len(cohort)} cases, {cohort.dimension}-D"
+    return f"{kind}, {cohort.task}: {what}."

@@ -195,11 +195,6 @@ def part_of(text: str) -> Part | None:
     return PART_WORDS.get(plain(text))
 
 
-def natural(text: str) -> tuple[tuple[int, int, str], ...]:
-    """Sort key under which ``img2`` comes before ``img10``."""
-    return tuple((0, int(t), "") if t.isdigit() else (1, 0, t) for t in re.split(r"(\d+)", text.casefold()) if t)
-
-
 def modality_kinds(codes: Iterable[str | None]) -> Counter[str]:
     """Count images by kind of modality: DX, CR and RG are all radiographs.
 

@@ -13,7 +13,7 @@ from scanwright.core.cohort import Case, Cohort, Guess, Label, MaskCode, Skipped
 from scanwright.core.errors import CohortError, InputError
 from scanwright.io.atomic import atomic_write, write_json
 
-_FIXED = ("case", "source", "patient", "part", "masks")
+_FIXED = ("case", "source", "patient", "part", "masks", "moments")
 _JOIN = " | "
 
 
@@ -27,16 +27,19 @@ def write_cohort(folder: Path, cohort: Cohort) -> Path:
     Returns:
         Path of ``cohort.csv``. The label columns are ``label`` (class name or number); for
         multi-label cohorts ``label:<class>`` with 1, 0 or empty (missing); for segmentation
-        ``masks``, locators joined by `` | ``.
+        ``masks``, locators joined by `` | ``. Sequences have ``moments``, such as ``days: 0 35 70``.
     """
     labels = _label_columns(cohort)
     extra = list(dict.fromkeys(key for case in cohort.cases for key in case.covariates))
     columns = {name: f"covariate:{name}" if name in (*_FIXED, *labels) else name for name in extra}
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*_FIXED[:4], *labels, *columns.values()])
+    timed = ["moments"] if cohort.frames else []
+    writer.writerow([*_FIXED[:4], *labels, *timed, *columns.values()])
     for case in cohort.cases:
         cells = ["" if case.covariates.get(name) is None else case.covariates[name] for name in extra]
+        if timed:
+            cells = [_moments_cell(case), *cells]
         writer.writerow(
             [case.id, case.source, case.patient or "", case.part or "", *_label_cells(cohort, case), *cells]
         )
@@ -83,7 +86,12 @@ def read_cohort(folder: Path) -> Cohort:
         skipped=tuple(Skipped(**s) for s in facts["skipped"]),
         facts=facts["facts"],
         mask_code=_mask_code(facts["mask_code"]) if facts.get("mask_code") else None,
+        frames=facts.get("frames", ""),
     )
+
+
+def _moments_cell(case: Case) -> str:
+    return f"{case.moment_unit}: " + " ".join(f"{m:g}" for m in case.moments) if case.moments else ""
 
 
 def _label_columns(cohort: Cohort) -> list[str]:
@@ -113,7 +121,10 @@ def _case(facts: Mapping[str, Any], row: Mapping[str, str], columns: Mapping[str
         if part not in (None, "train", "val", "test"):
             raise ValueError(f"the part {part!r}")
         covariates = {name: _value(row[column]) for name, column in columns.items()}
-        return Case(row["case"], row["source"], label, row["patient"] or None, part, covariates, masks)  # type: ignore[arg-type]
+        unit, _, numbers = row.get("moments", "").rpartition(": ") if facts.get("frames") else ("", "", "")
+        moments = tuple(float(cell) for cell in numbers.split())
+        timed = {"moments": moments, "moment_unit": unit} if moments else {}
+        return Case(row["case"], row["source"], label, row["patient"] or None, part, covariates, masks, **timed)  # type: ignore[arg-type]
     except (KeyError, ValueError) as error:
         raise CohortError(
             f"Row {number} of cohort.csv cannot be read: {error}.",

@@ -11,6 +11,9 @@ from scanwright.core.errors import InputError
 CHANNELS = " | "
 """Between the files that hold the channels of one case."""
 
+FRAMES = " > "
+"""Between the frames of one case, in order."""
+
 _ROW = re.compile(r"^(?P<rest>.+)\[(?P<row>\d{1,12})\]$", re.DOTALL)
 
 
@@ -112,6 +115,25 @@ def channels_of(source: str | Path, *, root: Path | None = None) -> list[str | P
     if isinstance(source, Path) or CHANNELS not in source or _exists((Path() if root is None else Path(root)) / source):
         return [source]
     return [part.strip() for part in source.split(CHANNELS)]
+
+
+def frames_of(source: str | Path, *, root: Path | None = None) -> list[str | Path]:
+    """Locators of the frames of one case, in order: several when the source names several.
+
+    Args:
+        source: A locator, or several joined by `` > ``.
+        root: Folder that relative paths start from.
+
+    Returns:
+        One locator a frame; the source itself when a file of exactly this name exists.
+
+    Example:
+        >>> frames_of("visit1.dcm > visit2.dcm")
+        ['visit1.dcm', 'visit2.dcm']
+    """
+    if isinstance(source, Path) or FRAMES not in source or _exists((Path() if root is None else Path(root)) / source):
+        return [source]
+    return [part.strip() for part in source.split(FRAMES)]
 
 
 def _exists(path: Path) -> bool:

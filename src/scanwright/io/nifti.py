@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -63,7 +64,18 @@ def read_nifti(path: Path, member: str | None = None, row: int | None = None) ->
                 "Correct the number.",
             )
         values, channel = values[row : row + 1], "channel"
-    return Volume(values, grid, channel=channel, header=header)  # type: ignore[arg-type]
+    volume = Volume(values, grid, channel=channel, header=header)  # type: ignore[arg-type]
+    step = _time_step(image.header) if channel == "time" and row is None else 0.0
+    if step > 0:
+        return replace(volume, moments=tuple(round(step * t, 6) for t in range(len(values))), moment_unit="s")
+    return volume
+
+
+def _time_step(header: Any) -> float:
+    """Seconds between the time points of a 4-D file; 0 where the header gives none."""
+    zooms, unit = header.get_zooms(), header.get_xyzt_units()[1]
+    scale = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6}.get(unit, 0.0)
+    return float(zooms[3]) * scale if len(zooms) > 3 and np.isfinite(zooms[3]) else 0.0
 
 
 def nifti_header(path: Path) -> Any:

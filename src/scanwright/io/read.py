@@ -9,14 +9,16 @@ from pathlib import Path
 
 import numpy as np
 
+from scanwright.core.cohort import Case
 from scanwright.core.errors import FormatError, GeometryError, InputError
 from scanwright.core.volume import LabelMap, Volume
 from scanwright.io.archive import read_zip
 from scanwright.io.arrays import read_array
+from scanwright.io.clip import join_frames, taken_at
 from scanwright.io.content import NAMES, kind_by_name, require_kind
 from scanwright.io.guard import damaged, not_found, reading
 from scanwright.io.itk import read_mha, read_nrrd
-from scanwright.io.locator import channels_of, parse_locator
+from scanwright.io.locator import channels_of, frames_of, parse_locator
 from scanwright.io.nifti import read_nifti
 from scanwright.io.raster import read_bmp, read_jpeg, read_png, read_tiff
 
@@ -61,7 +63,8 @@ def read_volume(source: str | Path, *, root: Path | None = None) -> Volume:
         source: A path; ``file.npz::key[7]``; ``file.npy[7]`` or ``images-idx3-ubyte.gz[7]``;
             ``folder::SeriesInstanceUID``, or the folder alone when it holds one series; a zip
             of one series or image. ``[7]`` also picks a frame of a DICOM or 4-D NIfTI file.
-            Several locators joined by `` | `` are the channels of one case.
+            Several locators joined by `` | `` are the channels of one case, joined by `` > `` its
+            frames, in order.
         root: Folder that relative paths start from.
 
     Returns:
@@ -77,6 +80,10 @@ def read_volume(source: str | Path, *, root: Path | None = None) -> Volume:
         docs/reference/reading.md says what each reader does; places and values agree with
         SimpleITK and nibabel (tests/golden/test_geometry.py).
     """
+    frames = frames_of(source, root=root)
+    if len(frames) > 1:
+        names = [Path(str(f)).name for f in frames]
+        return join_frames([read_volume(f, root=root) for f in frames], names, [taken_at(f, root) for f in frames])
     parts = channels_of(source, root=root)
     if len(parts) > 1:
         return _stacked(parts, root)
@@ -109,6 +116,23 @@ def read_volume(source: str | Path, *, root: Path | None = None) -> Volume:
             error.rule,
             error.fix,
         ) from error
+
+
+def read_case(case: Case, *, root: Path | None = None) -> Volume:
+    """Read the image of a case.
+
+    Args:
+        case: Its moments, where its table gives them, become those of the frames.
+        root: Folder that relative paths start from.
+
+    Returns:
+        See :func:`read_volume`.
+
+    Raises:
+        ScanwrightError: See :func:`read_volume`.
+    """
+    volume = read_volume(case.source, root=root)
+    return replace(volume, moments=case.moments, moment_unit=case.moment_unit) if case.moments else volume
 
 
 def read_label_map(source: str | Path, *, root: Path | None = None) -> LabelMap:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from scanwright.core import Case, Cohort, Emit, Part, Preprocessing, Progress, Said, ScanwrightError, silent
 from scanwright.io.atomic import disk_errors, write_json
-from scanwright.io.locator import channels_of
+from scanwright.io.locator import channels_of, frames_of
 
 _EMPTY, _READY, _FAILED = 0, 1, 2
 _FLUSH_ROWS = 512
@@ -91,7 +91,7 @@ class Store:
         """
         digest = _digest(cohort, spec)
         place = Path(folder) / digest[:16]
-        shape = (len(cohort), spec.channels, *spec.size)
+        shape = (len(cohort), *spec.shape)
         with disk_errors(place):
             place.mkdir(parents=True, exist_ok=True)
             images = _open(place / "images.npy", shape, np.float16)
@@ -163,13 +163,15 @@ def fresh_digest(cohort: Cohort) -> str:
         files = [
             _file_of(str(part))
             for source in (case.source, *case.masks)
-            for part in channels_of(source, root=cohort.root)
+            for frame in frames_of(source, root=cohort.root)
+            for part in channels_of(str(frame), root=cohort.root)
         ]
         for path in files:
             if path not in stats:
                 stats[path] = _stat(cohort.root / path)
         facts = (
             f"{case.id}\0{case.source}\0{case.label}\0{case.group}\0{case.part}\0{' '.join(stats[f] for f in files)}"
+            f"{case.moments or ''}"
         )
         found.update(facts.encode() + "\0".join(case.masks).encode() + b"\n")
     return found.hexdigest()

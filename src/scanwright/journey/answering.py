@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from os.path import commonpath
 from pathlib import Path
 
-from scanwright.core import Emit, Failure, InputError, Prediction, ScanwrightError, Volume, silent
+from scanwright.core import Emit, Failure, Frames, InputError, Prediction, ScanwrightError, Volume, silent
 from scanwright.io import list_series, open_array, probe, read_volume
-from scanwright.io.locator import CHANNELS
+from scanwright.io.clip import frames_together
+from scanwright.io.locator import CHANNELS, FRAMES
 
 Asked = tuple[str, Callable[[], Volume], Path]
 """Name of a case, how to read it, and the file or folder that it lies in."""
@@ -146,6 +148,41 @@ def with_channels(asked: Iterable[Asked], n: int) -> list[Asked]:
     return found
 
 
+def with_frames(asked: Iterable[Asked], frames: Frames) -> list[Asked]:
+    """Single pictures that are the frames of one case, as one case.
+
+    Args:
+        asked: Cases of one file or series each.
+        frames: What the model's frames are.
+
+    Returns:
+        The cases: stacks, clips and arrays as they are; pictures of one folder (of one patient, for visits)
+        put together, in the order of their names (of their dates).
+    """
+    cases = list(asked)
+    if frames.by == "slice":
+        return cases
+    single = {place: name for name, _, place in cases if place.is_file() and not name.endswith("]") and _is_one(place)}
+    found: list[Asked] = [c for c in cases if single.get(c[2]) != c[0]]
+    for files in frames_together(list(single), frames.by):
+        if len(files) == 1:
+            found.append((single[files[0]], lambda path=files[0]: read_volume(path), files[0]))  # type: ignore[misc]
+            continue
+        source = FRAMES.join(map(str, files))
+        folder = Path(commonpath(files))
+        found.append((folder.name, lambda source=source: read_volume(source), folder))  # type: ignore[misc]
+    return found
+
+
+def _is_one(path: Path) -> bool:
+    """Whether a file holds one picture; one that cannot be probed counts as such, so that its failure is named."""
+    try:
+        facts = probe(path)
+    except ScanwrightError:
+        return True
+    return (facts.n_items or 1) == 1 and (facts.shape is None or len(facts.shape) < 4 or facts.shape[3] == 1)
+
+
 def answer(
     model: Path,
     asked: Iterable[Asked],
@@ -171,7 +208,8 @@ def answer(
     from scanwright.inference import open_predictor, write_prediction
 
     predictor = open_predictor(model)
-    cases = with_channels(asked, predictor.plan.preprocessing.channels)
+    spec = predictor.plan.preprocessing
+    cases = with_channels(asked, spec.channels) if spec.frames is None else with_frames(asked, spec.frames)
     places = {name: place for name, _, place in cases}
     answers: list[Prediction | Failure] = []
     for one in predictor.predict_many([(name, read) for name, read, _ in cases], emit=emit, heatmap=heatmap):

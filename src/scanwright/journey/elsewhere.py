@@ -11,7 +11,7 @@ import numpy as np
 
 from scanwright.core import Case, Cohort, CohortError, Emit, Evaluation, Failure, Prediction, Said
 from scanwright.evaluation import evaluate, majority_baseline, prediction_rows
-from scanwright.io import ModelFile, read_volume, write_cohort
+from scanwright.io import ModelFile, read_case, write_cohort
 from scanwright.io.run_folder import RunFolder, stage_events
 from scanwright.io.store import label_array, voxel_hash
 from scanwright.journey.explaining import show_case, telling_rows
@@ -50,7 +50,7 @@ def judge_elsewhere(folder: RunFolder, file: ModelFile, cohort: Cohort, emit: Em
         cohort = without_seen(
             cohort,
             file,
-            lambda case: prepare(read_volume(case.source, root=cohort.root), file.plan.preprocessing),
+            lambda case: prepare(read_case(case, root=cohort.root), file.plan.preprocessing),
             emit,
         )
         answers = _answers(predictor, cohort, emit)
@@ -194,7 +194,7 @@ def without_seen(cohort: Cohort, file: ModelFile, prepared: Callable[[Case], np.
 
 
 def _answers(predictor: Predictor, cohort: Cohort, emit: Emit) -> list[Prediction | Failure]:
-    items = [(c.id, lambda c=c: read_volume(c.source, root=cohort.root)) for c in cohort.cases]  # type: ignore[misc]
+    items = [(c.id, lambda c=c: read_case(c, root=cohort.root)) for c in cohort.cases]  # type: ignore[misc]
     return list(predictor.predict_many(items, emit=emit, heatmap=False))
 
 
@@ -245,7 +245,7 @@ def _report(
         rows = list(csv.DictReader(stream))
     known = {c.id: c for c in cohort.cases}
     shown = [
-        show_case(predictor, known[row["case"]], read_volume(known[row["case"]].source, root=cohort.root), row)
+        show_case(predictor, known[row["case"]], read_case(known[row["case"]], root=cohort.root), row)
         for row in telling_rows(rows)
     ]
     facts = provenance(folder, cohort, None, 0.0)

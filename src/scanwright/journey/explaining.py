@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scanwright.core import Case, Cohort, Emit, Plan, Said, Volume
-from scanwright.io import Store, read_volume, write_json
+from scanwright.io import Store, read_case, write_json
 from scanwright.io.run_folder import RunFolder, stage_events
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ def _explained_cases(folder: RunFolder, cohort: Cohort, predictor: Predictor) ->
     shown = []
     for row in telling_rows(rows):
         case = known[row["case"]]
-        shown.append(show_case(predictor, case, read_volume(case.source, root=cohort.root), row))
+        shown.append(show_case(predictor, case, read_case(case, root=cohort.root), row))
     return shown
 
 
@@ -183,7 +183,7 @@ def _samples(cohort: Cohort) -> list[tuple[str, NDArray[np.uint8]]]:
     else:
         each = max(min(_SAMPLES_PER_CLASS, _SAMPLES // max(len(cohort.classes), 1)), 1)
         chosen = [c for k in range(len(cohort.classes)) for c in [c for c in train if c.label == k][:each]]
-    return [(_caption(cohort, case), read_volume(case.source, root=cohort.root).picture()) for case in chosen]
+    return [(_caption(cohort, case), read_case(case, root=cohort.root).picture()) for case in chosen]
 
 
 def _caption(cohort: Cohort, case: Case) -> str:

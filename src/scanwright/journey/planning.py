@@ -10,8 +10,8 @@ from time import monotonic
 import numpy as np
 from numpy.typing import NDArray
 
-from scanwright.core import Case, Cohort, Emit, Fingerprint, InputError, Plan, Said, say_duration
-from scanwright.io import Store, atomic_write, read_volume
+from scanwright.core import Case, Cohort, Emit, Fingerprint, InputError, Plan, Said, Volume, say_duration
+from scanwright.io import Store, atomic_write, read_case
 from scanwright.io.run_folder import RunFolder, stage_events
 from scanwright.journey.request import Request
 from scanwright.journey.roads import AnyStore, road_of
@@ -79,7 +79,7 @@ def training_deadline(request: Request, plan: Plan, store: AnyStore, *, started:
         return None
     now = monotonic()
     n_judged = len(store.rows("val")) + len(store.rows("test"))
-    voxels = plan.preprocessing.channels * math.prod(plan.preprocessing.size)
+    voxels = math.prod(plan.preprocessing.shape)
     choosing = 0.03 * request.budget.seconds  # looks at validation after the last step
     last = started + request.budget.seconds - choosing - after_s(n_judged, voxels)
     return max(min(now + plan.training.budget_s / SAFETY, last), now + 0.25 * plan.training.budget_s)
@@ -94,8 +94,13 @@ def choose_labels(cohort: Cohort, request: Request, emit: Emit) -> tuple[Fingerp
     """Measure the images, and make a plan for classes or numbers unless one was given."""
     from scanwright.plan import machine, measure
     from scanwright.plan import make_plan as choose
+    from scanwright.preprocessing.frames import as_clip
 
-    fingerprint = measure(cohort, lambda case: read_volume(case.source, root=cohort.root), seed=request.seed, emit=emit)
+    def load(case: Case) -> Volume:
+        volume = read_case(case, root=cohort.root)
+        return as_clip(volume) if cohort.frames else volume
+
+    fingerprint = measure(cohort, load, seed=request.seed, emit=emit)
     if request.plan:
         return fingerprint, None
     plan = choose(
@@ -131,7 +136,7 @@ def prepare_rows(folder: RunFolder, cohort: Cohort, plan: Plan, emit: Emit) -> S
     from scanwright.preprocessing import prepare as prepare_volume
 
     def ready(case: Case) -> NDArray[np.float32]:
-        return prepare_volume(read_volume(case.source, root=cohort.root), plan.preprocessing)
+        return prepare_volume(read_case(case, root=cohort.root), plan.preprocessing)
 
     with stage_events("prepare", emit):
         return Store.build(folder.work / "store", cohort, plan.preprocessing, ready, emit=emit)
@@ -139,6 +144,8 @@ def prepare_rows(folder: RunFolder, cohort: Cohort, plan: Plan, emit: Emit) -> S
 
 def _say_plan(plan: Plan, emit: Emit) -> None:
     size = " x ".join(str(n) for n in plan.preprocessing.size)
+    if plan.preprocessing.frames is not None:
+        size = f"{plan.preprocessing.frames.most} frames of {size}"
     names = ", ".join(c.name for c in plan.candidates)
     seen = "Cases are seen through windows of" if plan.segmentation else "Images become"
     emit(Said(stage="plan", text=f"{seen} {size}; {len(plan.candidates)} candidates race: {names}."))

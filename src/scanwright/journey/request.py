@@ -26,6 +26,7 @@ class Request:
         layout: Layout to read the folder as.
         structures: What label values of masks stand for, such as ``"1=liver,2=tumour"``.
         modality: DICOM code of the modality.
+        sequence: Whether cases are sequences of frames: ``"no"``, ``"slice"``, ``"time"``, ``"visit"`` or a column.
         budget: How long the whole run may take.
         seed: Seed of everything random, 0 or more.
         devices: ``"auto"``, ``"cpu"``, ``"cuda"``, or how many devices to train on.
@@ -47,6 +48,7 @@ class Request:
     layout: str | None = None
     structures: str | None = None
     modality: str | None = None
+    sequence: str | None = None
     budget: Budget = field(default_factory=lambda: Budget(600.0))
     seed: int = 0
     devices: str = "auto"
@@ -107,7 +109,7 @@ class Request:
         return hashlib.sha256((json.dumps(wishes, sort_keys=True) + _listing(self)).encode()).hexdigest()
 
 
-_SCAN_FIELDS = ("source", "task", "labels", "patient", "layout", "structures", "modality")
+_SCAN_FIELDS = ("source", "task", "labels", "patient", "layout", "structures", "modality", "sequence")
 
 
 def asdict_without_cohort(request: Request) -> dict[str, Any]:

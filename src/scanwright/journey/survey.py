@@ -48,6 +48,7 @@ def scan(folder: RunFolder, request: Request, emit: Emit) -> Cohort:
             layout=request.layout,
             structures=request.structures,
             modality=request.modality,
+            sequence=request.sequence,
             work=folder.work / "unpacked",
             emit=emit,
         )

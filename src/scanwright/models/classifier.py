@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -13,12 +13,14 @@ class Explained(TypedDict):
     """Answers of a network with what they are made of.
 
     ``logits`` ``(B, n_outputs)``; ``embedding`` ``(B, F)``; ``cam`` ``(B, n_outputs, *coarse)``,
-    whose mean over places, plus a constant, is the logit.
+    whose mean over places, plus a constant, is the logit; of a sequence also ``frames`` ``(B, T)``, the
+    weight of each frame, 0 where there is none.
     """
 
     logits: Tensor
     embedding: Tensor
     cam: Tensor
+    frames: NotRequired[Tensor]
 
 
 class Explainable(nn.Module, ABC):

@@ -31,11 +31,14 @@ class Flipped(Explainable):
         """Means of logits and embeddings; maps are mirrored back before their mean."""
         views = [self.model.explained(x), *(self.model.explained(x.flip(a + 2)) for a in self.axes)]
         cams = [views[0]["cam"], *(v["cam"].flip(a + 2) for v, a in zip(views[1:], self.axes, strict=True))]
-        return Explained(
+        found = Explained(
             logits=torch.stack([v["logits"] for v in views]).mean(0),
             embedding=torch.stack([v["embedding"] for v in views]).mean(0),
             cam=torch.stack(cams).mean(0),
         )
+        if "frames" in views[0]:
+            found["frames"] = torch.stack([v["frames"] for v in views]).mean(0)
+        return found
 
 
 class Averaged(Explainable):
@@ -63,11 +66,15 @@ class Averaged(Explainable):
         size = max((v["cam"].shape[2:] for v in views), key=lambda s: s.numel())
         cams = [w * _resized(v["cam"], size) for w, v in zip(self.weights, views, strict=True)]
         logits = [w * v["logits"] for w, v in zip(self.weights, views, strict=True)]
-        return Explained(
+        found = Explained(
             logits=torch.stack(logits).sum(0),
             embedding=torch.cat([v["embedding"] for v in views], dim=1),
             cam=torch.stack(cams).sum(0),
         )
+        weighted = [v["frames"] for v in views if "frames" in v]
+        if weighted:
+            found["frames"] = torch.stack(weighted).mean(0)
+        return found
 
 
 def _resized(cam: Tensor, size: torch.Size) -> Tensor:

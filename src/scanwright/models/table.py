@@ -16,6 +16,7 @@ from scanwright.models.fixed import features, linear
 from scanwright.models.monai_nets import densenet121, resnet18
 from scanwright.models.resnet3d import resnet3d
 from scanwright.models.resnet9 import resnet9
+from scanwright.models.sequence import reading
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Model:
         dims: Dimensions that it serves.
         source: Where it comes from.
         kind: ``"network"`` is trained by gradient steps, ``"classical"`` is fitted.
+        frames: Whether it reads sequences, whose frames are the last of three axes, and nothing else.
     """
 
     builder: Callable[..., Explainable]
@@ -36,6 +38,7 @@ class Model:
     dims: tuple[int, ...]
     source: str
     kind: Literal["network", "classical"] = "network"
+    frames: bool = False
 
 
 MODELS: dict[str, Model] = {
@@ -52,6 +55,37 @@ MODELS: dict[str, Model] = {
     "resnet3d": Model(resnet3d, "Narrow strided residual network for volumes", (2, 3), "He et al., CVPR 2016"),
     "resnet18": Model(resnet18, "ResNet-18", (2, 3), "He et al., CVPR 2016; MONAI"),
     "densenet121": Model(densenet121, "DenseNet-121", (2, 3), "Huang et al., CVPR 2017; MONAI"),
+    "frames-mean": Model(
+        reading("mean"), "A 2-D network for every frame, and their mean: order changes nothing", (3,), "", frames=True
+    ),
+    "frames-mil": Model(
+        reading("gated"),
+        "A 2-D network for every frame, and attention that finds the frames that matter; order changes nothing",
+        (3,),
+        "Ilse et al., ICML 2018",
+        frames=True,
+    ),
+    "frames-lstm": Model(
+        reading("lstm"),
+        "A 2-D network for every frame, and an LSTM over them both ways",
+        (3,),
+        "Hochreiter and Schmidhuber 1997",
+        frames=True,
+    ),
+    "frames-gru": Model(
+        reading("gru"),
+        "A 2-D network for every frame, and a GRU over them both ways",
+        (3,),
+        "Cho et al., EMNLP 2014",
+        frames=True,
+    ),
+    "frames-attention": Model(
+        reading("attention"),
+        "A 2-D network for every frame, and self-attention among them with their times",
+        (3,),
+        "Vaswani et al. 2017",
+        frames=True,
+    ),
 }
 """Name to model. A new one is one file and one line here."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import asdict
 from pathlib import Path, PurePosixPath
 
 from scanwright.phantom.dicom import encode, uid
@@ -32,11 +33,12 @@ def write_whole(path: Path, content: bytes) -> None:
 
 def label_row(exam: Exam, path: PurePosixPath) -> dict[str, object]:
     """The row of ``labels.csv`` for a picture of an examination."""
-    body = exam.patient
+    body, date = exam.patient, exam.order.date
     return {
         "path": str(path),
         "patient_id": exam.patient_id,
-        "label": body.label,
+        **({"visit": exam.visit, "date": f"{date[:4]}-{date[4:6]}-{date[6:]}"} if exam.visit else {}),
+        "label": exam.label or body.label,
         "sex": body.sex,
         "age": body.age,
         "bmi": body.bmi,
@@ -88,11 +90,17 @@ def write_tables(exams: list[Exam], rows: list[dict[str, object]], out: Path, si
     from scanwright.phantom.xray import xray_grid
 
     truth: list[dict[str, object]] = []
+    if kind == "heart-clip":
+        beats = [(exam, exam.heart) for exam in exams if exam.heart is not None]
+        truth = [{"path": str(exam.path), "patient_id": exam.patient_id, **asdict(beat)} for exam, beat in beats]
+        write_whole(out / "truth" / "hearts.csv", _csv(truth, list(truth[0])))
+        write_whole(out / "labels.csv", _csv(rows, list(rows[0])))
+        return
     for exam in exams:
         step = FIELD_MM / size
         grid = (
             xray_grid(exam.patient, size)
-            if kind == "chest-xray"
+            if kind != "chest-ct"
             else ct_grid(exam.patient, (step, step, 2.5 if size >= 256 else 5.0))
         )
         lumps = [("nodule", n) for n in exam.patient.nodules] + [("granuloma", n) for n in exam.patient.granulomas]
@@ -126,6 +134,22 @@ def _csv(rows: list[dict[str, object]], names: list[str]) -> bytes:
     return sink.getvalue().encode()
 
 
+_TRUTH = {
+    "chest-xray": (
+        "truth/       lesions.csv: centre (RAS+ mm, and row and column from 0), diameter, margin, what lies in front or behind.",
+        "             Keep it away from training. Granulomas occur in both classes and do not decide the label.",
+    ),
+    "chest-followup": (
+        "             A patient's nodule grows or shrinks over the visits; single pictures do not tell which.",
+        "truth/       lesions.csv: centre and diameter of the nodule in every visit. Keep it away from training.",
+    ),
+    "heart-clip": (
+        "             The heart is emptiest after one third of the beat (early) or after two thirds (late).",
+        "truth/       hearts.csv: size, motion and timing of every heart. Keep it away from training.",
+    ),
+}
+
+
 def readme(kind: str, title: str, wanted: dict[str, object], n_exams: int, planted: list[str]) -> str:
     """The README of a cohort, with its licence and its planted faults."""
     size = wanted["size"]
@@ -136,9 +160,8 @@ def readme(kind: str, title: str, wanted: dict[str, object], n_exams: int, plant
         "No person was imaged. Licence: CC0 1.0 (public domain). Not for clinical use.",
         "",
         "patients/    DICOM files, one folder a patient and study",
-        "labels.csv   one row an examination: path, patient_id, label (normal or nodule), sex, age, bmi, scanner",
-        "truth/       lesions.csv: centre (RAS+ mm, and row and column from 0), diameter, margin, what lies in front or behind.",
-        "             Keep it away from training. Granulomas occur in both classes and do not decide the label.",
+        "labels.csv   one row an examination: path, patient_id, label, sex, age, bmi, scanner",
+        *_TRUTH.get(kind, _TRUTH["chest-xray"]),
     ]
     if kind == "chest-ct":
         lines.append(

@@ -15,9 +15,9 @@ from pathlib import Path
 from scanwright.core.errors import InputError, ResourceError
 from scanwright.core.events import Emit, Finished, Progress, Started, silent
 from scanwright.phantom.beside import label_row, plant_faults, readme, write_tables, write_whole
-from scanwright.phantom.dicom import ct_datasets, encode, xray_dataset
+from scanwright.phantom.dicom import clip_dataset, ct_datasets, encode, xray_dataset
 from scanwright.phantom.patient import CT_SCANNERS
-from scanwright.phantom.roster import Exam, roster
+from scanwright.phantom.roster import Exam, beating, followed, roster
 
 MANIFEST = "phantom.json"
 _FORMAT = "scanwright-phantom/1"
@@ -34,6 +34,8 @@ class Kind:
         size: Usual rows and columns.
         write: Writes one examination below the cohort's folder.
         bytes_each: Room that one examination takes, given rows and columns.
+        exams: ``(kind, patients, seed)`` to the examinations.
+        faults: Whether faults can be planted.
     """
 
     title: str
@@ -41,6 +43,8 @@ class Kind:
     size: int
     write: Callable[[Path, Exam, int], None]
     bytes_each: Callable[[int], int]
+    exams: Callable[[str, int, int], list[Exam]] = roster
+    faults: bool = True
 
 
 def write_phantom(
@@ -85,12 +89,12 @@ def write_phantom(
         emit(Finished(stage="phantom", seconds=time.monotonic() - began, skipped=True))
         return out
     emit(Started(stage="phantom", resumed=state == "begun"))
-    exams = roster(kind, patients, seed)
+    exams = chosen.exams(kind, patients, seed)
     _make_room(out, len(exams) * chosen.bytes_each(size))
     with _writing(out):
         write_whole(out / MANIFEST, json.dumps({**wanted, "complete": False}, indent=2).encode())
         rows = _write_exams(chosen, exams, out, size, emit)
-        planted = plant_faults(exams, out, rows) if faults else []
+        planted = plant_faults(exams, out, rows) if faults and chosen.faults else []
         write_tables(exams, rows, out, size, kind)
         write_whole(out / "README.txt", readme(kind, chosen.title, wanted, len(exams), planted).encode())
         write_whole(out / MANIFEST, json.dumps({**wanted, "complete": True}, indent=2).encode())
@@ -220,6 +224,14 @@ def _write_xray(out: Path, exam: Exam, size: int) -> None:
     write_whole(out / exam.path, encode(xray_dataset(volume, exam.patient, exam.order)))
 
 
+def _write_heart(out: Path, exam: Exam, size: int) -> None:
+    from scanwright.phantom.heart import render_heart
+
+    if exam.heart is not None:
+        clip = render_heart(exam.heart, size=size)
+        write_whole(out / exam.path, encode(clip_dataset(clip, exam.patient, exam.order, frame_ms=exam.heart.frame_ms)))
+
+
 def _write_ct(out: Path, exam: Exam, size: int) -> None:
     import gzip
 
@@ -257,6 +269,24 @@ KINDS: dict[str, Kind] = {
         128,
         _write_ct,
         lambda size: 2 * size * size * (120 if size >= 256 else 60) + 400_000,
+    ),
+    "chest-followup": Kind(
+        "chest X-rays over several visits, with a nodule that grows or shrinks",
+        160,
+        128,
+        _write_xray,
+        lambda size: 2 * size * size + 6000,
+        followed,
+        faults=False,
+    ),
+    "heart-clip": Kind(
+        "short-axis ultrasound clips of hearts that contract early or late",
+        240,
+        96,
+        _write_heart,
+        lambda size: 20 * size * size + 6000,
+        beating,
+        faults=False,
     ),
 }
 """Kinds of phantom cohorts."""

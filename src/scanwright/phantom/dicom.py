@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _NAMESPACE = uuid.UUID("5ca2f1e6-0a53-5b0e-9c0b-2d1f6f0a7c25")
 _CR, _DX, _CT = "1.2.840.10008.5.1.4.1.1.1", "1.2.840.10008.5.1.4.1.1.1.1", "1.2.840.10008.5.1.4.1.1.2"
+_CLIP = "1.2.840.10008.5.1.4.1.1.3.1"
 CT_INTERCEPT = -1024
 
 
@@ -161,6 +162,39 @@ def ct_datasets(volume: Volume, patient: ChestPatient, order: Order) -> list[Dat
         data.BurnedInAnnotation, data.LossyImageCompression = "NO", "00"
         series.append(data)
     return series
+
+
+def clip_dataset(volume: Volume, patient: ChestPatient, order: Order, *, frame_ms: float) -> Dataset:
+    """An ultrasound clip as one multi-frame object.
+
+    Args:
+        volume: ``(1, rows, columns, frames)`` uint8.
+        patient: Who was imaged.
+        order: Identifiers and dates.
+        frame_ms: Time between two frames.
+
+    Returns:
+        The data set.
+
+    Source:
+        PS3.3 A.7 (Ultrasound Multi-frame), C.7.6.5 (Cine), C.8.5.6 (US Image).
+    """
+    data = _common(patient, order, _CLIP, "US")
+    stored = np.moveaxis(volume.array[0], -1, 0)
+    data.SamplesPerPixel, data.PhotometricInterpretation = 1, "MONOCHROME2"
+    data.NumberOfFrames, data.Rows, data.Columns = (int(n) for n in stored.shape)
+    data.BitsAllocated, data.BitsStored, data.HighBit, data.PixelRepresentation = 8, 8, 7, 0
+    content = np.ascontiguousarray(stored, dtype=np.uint8).tobytes()
+    data.PixelData = content + b"\0" * (len(content) % 2)
+    data["PixelData"].VR = "OB"
+    data.FrameIncrementPointer = 0x00181063
+    data.FrameTime = f"{frame_ms:.6g}"
+    data.StudyDescription = data.SeriesDescription = "Heart, short axis"
+    data.BodyPartExamined = "HEART"
+    data.ImageType = ["ORIGINAL", "PRIMARY"]
+    data.Manufacturer, data.ManufacturerModelName = "Calder Systems", "Echo 3"
+    data.LossyImageCompression = "00"
+    return data
 
 
 def encode(data: Dataset, *, compress: bool = False) -> bytes:

@@ -9,8 +9,11 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from scanwright.phantom.dicom import Order
+from scanwright.phantom.heart import Heart, heart
 from scanwright.phantom.patient import CT_SCANNERS, SCANNERS, ChestPatient, Nodule, chest
 
+_VISITS = (3, 6)
+_DIAMETERS_MM = (9.0, 34.0)
 SECOND_SHARE = 0.12
 """Share of patients with a second X-ray."""
 
@@ -25,6 +28,9 @@ class Exam:
         order: Identifiers and dates of the header.
         path: File (X-ray) or folder (CT), relative to the cohort.
         scanner: Key of the unit that was used.
+        label: Class, where it is not that of the body.
+        heart: Of a heart clip.
+        visit: Number of the visit, from 1, of follow-ups; 0 of others.
     """
 
     patient_id: str
@@ -32,6 +38,76 @@ class Exam:
     order: Order
     path: PurePosixPath
     scanner: str
+    label: str = ""
+    heart: Heart | None = None
+    visit: int = 0
+
+
+def followed(kind: str, patients: int, seed: int) -> list[Exam]:
+    """Several X-rays of each patient, with a nodule that grows or shrinks.
+
+    The diameters are drawn first and put in rising or falling order afterwards; visits, units and
+    doses know nothing of the class. So the order alone tells it.
+
+    Args:
+        kind: ``"chest-followup"``.
+        patients: Number of patients.
+        seed: Same seed, same cohort.
+
+    Returns:
+        Examinations by patient and date.
+    """
+    generator = np.random.default_rng((seed, 23))
+    seeds = np.random.SeedSequence((seed, 24)).generate_state(patients)
+    growing = generator.permutation(patients) < patients / 2
+    exams: list[Exam] = []
+    for n, own in enumerate(seeds):
+        person = chest(int(own), label="nodule", granulomas=())
+        person = replace(person, nodules=person.nodules[:1])
+        visits = int(generator.integers(*_VISITS))
+        sizes = np.sort(generator.uniform(*_DIAMETERS_MM, visits))
+        sizes[0], sizes[-1] = min(sizes[0], 0.6 * sizes[-1]), max(sizes[-1], 20.0)
+        sizes = sizes if growing[n] else sizes[::-1]
+        day = date(2016, 1, 4) + timedelta(days=int(generator.integers(0, 2000)))
+        for visit, size in enumerate(sizes):
+            shift = generator.normal(0, 4, 2)
+            again = replace(
+                person,
+                offset_mm=(round(float(shift[0]), 1), round(float(shift[1]), 1)),
+                dose=round(float(np.exp(generator.normal(0, 0.2))), 3),
+                nodules=(replace(person.nodules[0], diameter_mm=round(float(size), 1)),),
+                exam=visit,
+            )
+            one = _exam("chest-xray", f"PH{n + 1:04d}", again, (seed, visit, day, int(generator.integers(0, 1000))))
+            exams.append(replace(one, label="growing" if growing[n] else "shrinking", visit=visit + 1))
+            day += timedelta(days=int(generator.integers(40, 400)))
+    return exams
+
+
+def beating(kind: str, patients: int, seed: int) -> list[Exam]:
+    """One heart clip of each patient.
+
+    Args:
+        kind: ``"heart-clip"``.
+        patients: Number of patients.
+        seed: Same seed, same cohort.
+
+    Returns:
+        Examinations by patient.
+    """
+    generator = np.random.default_rng((seed, 25))
+    seeds = np.random.SeedSequence((seed, 26)).generate_state(patients)
+    late = generator.permutation(patients) < patients / 2
+    exams = []
+    for n, own in enumerate(seeds):
+        person, patient_id = chest(int(own), label="normal", granulomas=()), f"PH{n + 1:04d}"
+        day = date(2016, 1, 4) + timedelta(days=int(generator.integers(0, 2500)))
+        one = _exam("chest-xray", patient_id, person, (seed, 0, day, int(generator.integers(0, 1000))))
+        beat = heart(int(own), late=bool(late[n]))
+        order = replace(one.order, name=f"{kind}/{seed}/{patient_id}/0")
+        path = one.path.parent.with_name(f"{order.date}_HEART") / "US000001.dcm"
+        exams.append(replace(one, order=order, path=path, scanner="Calder Echo 3", label=beat.label, heart=beat))
+    return exams
 
 
 def roster(kind: str, patients: int, seed: int) -> list[Exam]:

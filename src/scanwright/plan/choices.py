@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from scanwright.core import Cohort, Fingerprint, Intensity, Preprocessing
+from scanwright.core import Cohort, Fingerprint, Frames, Intensity, Preprocessing
 
 _SIDES = {2: (32, 48, 64, 80, 96, 128, 160, 192, 224), 3: (16, 24, 32, 40, 48, 56, 64)}
 _KEPT = {2: 64, 3: 32}
@@ -15,6 +15,8 @@ _KEPT = {2: 64, 3: 32}
 _LEAST = {2: 64, 3: 24}
 _NS_PER_VOXEL = {(2, "cpu"): 350.0, (3, "cpu"): 60.0, (2, "gpu"): 6.0, (3, "gpu"): 3.0}
 """Training time of the usual networks per voxel and case: nanoseconds, two cores or one GPU."""
+_FRAMES = {"cpu": 16, "long": 24, "gpu": 64}
+"""Most frames of a sequence that are seen, by device and time."""
 _LONG_S = 1500.0
 """Training time below which a processor gets pictures of at most 128 pixels: more epochs help more."""
 _WINDOWS: dict[str, tuple[str, float, float]] = {
@@ -46,8 +48,10 @@ def choose_preprocessing(
     dimension = fingerprint.dimension
     reasons["preprocessing.dimension"] = "The images are volumes." if dimension == 3 else "The images are pictures."
     n_train = fingerprint.n_cases.get("train") or sum(fingerprint.n_cases.values())
+    frames = _frames(fingerprint, seconds=seconds, gpu=gpu, reasons=reasons)
     size, reasons["preprocessing.size"] = _size(
-        fingerprint, affordable(dimension, n_train, seconds, cores=cores, gpu=gpu)
+        fingerprint,
+        affordable(dimension, n_train, seconds, cores=cores, gpu=gpu, frames=frames.most if frames else 1),
     )
     fit, spacing, reasons["preprocessing.fit"] = _fit(fingerprint, size)
     if spacing is not None:
@@ -57,7 +61,10 @@ def choose_preprocessing(
         "The pictures are in colour." if fingerprint.colour else "The images are grey, or all but a few of them."
     )
     orientation = "RAS" if dimension == 3 and fingerprint.spacing_median is not None else None
-    if orientation:
+    if frames is not None and frames.by == "slice" and fingerprint.spacing_median is not None:
+        orientation = "PLS"
+        reasons["preprocessing.orientation"] = "All stacks are turned so that slices go from the feet to the head."
+    elif orientation:
         reasons["preprocessing.orientation"] = "All volumes are turned the same way: right, anterior, superior."
     intensity, reasons["preprocessing.intensity"] = choose_intensity(cohort, fingerprint, kind)
     reasons["preprocessing.intensity.mean"] = (
@@ -77,11 +84,25 @@ def choose_preprocessing(
         fit=fit,
         spacing_mm=spacing,
         intensity=intensity,
+        frames=frames,
     )
     return spec, reasons
 
 
-def affordable(dimension: int, n_train: int, seconds: float, *, cores: int, gpu: bool) -> float:
+def _frames(fingerprint: Fingerprint, *, seconds: float, gpu: bool, reasons: dict[str, str]) -> Frames | None:
+    """How many frames of a sequence the network sees."""
+    found = fingerprint.frames
+    if found is None:
+        return None
+    most = min(found.most, _FRAMES["gpu" if gpu else "long" if seconds >= _LONG_S else "cpu"])
+    every = "all of them are seen" if most == found.most else f"{most} of them are seen, evenly spread"
+    reasons["preprocessing.frames"] = f"A case has up to {found.most} frames; {every}." + (
+        f" Two frames lie {found.step:g} {found.unit} apart, usually." if found.unit != "frame" else ""
+    )
+    return found.model_copy(update={"most": most})
+
+
+def affordable(dimension: int, n_train: int, seconds: float, *, cores: int, gpu: bool, frames: int = 1) -> float:
     """Voxels of one image that the budget allows to be seen often enough.
 
     Args:
@@ -90,11 +111,13 @@ def affordable(dimension: int, n_train: int, seconds: float, *, cores: int, gpu:
         seconds: Time to train.
         cores: Processor cores.
         gpu: Whether an accelerator is used.
+        frames: Pictures of one case.
 
     Returns:
-        Voxels, so that the winner sees 25 thousand cases, or thirty epochs if those are more.
+        Voxels of a picture or volume, so that the winner sees 25 thousand of them, or thirty epochs if
+        those are more.
     """
-    seen = max(30 * n_train, 25_000)
+    seen = max(30 * n_train * frames, 25_000)
     per_voxel = _NS_PER_VOXEL[dimension, "gpu" if gpu else "cpu"] * 1e-9
     voxels = 0.6 * seconds / seen / per_voxel * (1.0 if gpu else max(cores, 1) / 2)
     modest = dimension == 2 and not gpu and seconds < _LONG_S

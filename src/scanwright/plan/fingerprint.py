@@ -18,6 +18,7 @@ from scanwright.core import (
     CohortError,
     Emit,
     Fingerprint,
+    Frames,
     Progress,
     Said,
     ScanwrightError,
@@ -52,6 +53,8 @@ class _Facts:
     eight_bit: bool
     values: NDArray[np.float32]
     distinct: frozenset[float]
+    moments: tuple[float, ...] = ()
+    moment_unit: str = "frame"
 
 
 def measure(
@@ -61,7 +64,7 @@ def measure(
 
     Args:
         cohort: A split cohort; without parts all its cases count as training.
-        load: Reads one case.
+        load: Reads one case; a sequence with its frames on the last axis.
         limit: Most cases to read; which ones depends on their ids and the seed only.
         seed: Draws the cases.
         emit: Receiver of progress.
@@ -75,7 +78,7 @@ def measure(
     training = cohort.of("train") or tuple(c for c in cohort.cases if c.part is None)
     drawn = sorted(training, key=lambda c: hashlib.sha256(f"{seed}:{c.id}".encode()).digest())[:limit]
     facts, first_error = [], ""
-    for number, (case, found) in enumerate(_read_all(drawn, load), start=1):
+    for number, (case, found) in enumerate(_read_all(drawn, load, turn=not cohort.frames), start=1):
         if isinstance(found, _Facts):
             facts.append(found)
         else:
@@ -92,13 +95,13 @@ def measure(
 
 
 def _read_all(
-    cases: Sequence[Case], load: Callable[[Case], Volume]
+    cases: Sequence[Case], load: Callable[[Case], Volume], *, turn: bool
 ) -> Iterator[tuple[Case, _Facts | ScanwrightError | OSError | ValueError]]:
     """Facts of every case in order; only a few cases are under way at a time."""
 
     def look(case: Case) -> _Facts | ScanwrightError | OSError | ValueError:
         try:
-            return _look(load(case))
+            return _look(load(case), turn=turn)
         except (ScanwrightError, OSError, ValueError) as error:
             return error
 
@@ -115,8 +118,8 @@ def _read_all(
             yield first, future.result()
 
 
-def _look(volume: Volume) -> _Facts:
-    if not volume.grid.is_picture and volume.grid.spacing_known:
+def _look(volume: Volume, *, turn: bool) -> _Facts:
+    if turn and not volume.grid.is_picture and volume.grid.spacing_known:
         volume = reorient(volume, "RAS")
     array = volume.array
     one = finite(grey(volume)).reshape(-1)
@@ -138,6 +141,8 @@ def _look(volume: Volume) -> _Facts:
         eight_bit=array.dtype in (np.uint8, np.bool_) or _whole_bytes(array, values, one),
         values=values.astype(np.float32),
         distinct=frozenset(float(v) for v in distinct) if distinct.size <= 2 else frozenset((0.0, 1.0, 2.0)),
+        moments=volume.moments,
+        moment_unit=volume.moment_unit,
     )
 
 
@@ -190,7 +195,20 @@ def _join(cohort: Cohort, facts: Sequence[_Facts]) -> Fingerprint:
         integer_8_bit=all(f.eight_bit for f in facts),
         two_valued=len(distinct) <= 2,
         n_measured=len(facts),
+        frames=_frames(cohort, facts),
     )
+
+
+def _frames(cohort: Cohort, facts: Sequence[_Facts]) -> Frames | None:
+    """Length of the longest sequence, and the usual distance of two frames in the unit that most have."""
+    if not cohort.frames:
+        return None
+    longest = max(f.shape[2] for f in facts)
+    unit = str(_commonest([f.moment_unit for f in facts if len(f.moments) > 1]) or "frame")
+    gaps = [g for f in facts if f.moment_unit == unit for g in np.diff(f.moments).tolist() if g > 0]
+    if unit == "frame" or not gaps:
+        return Frames(most=max(longest, 2), by=cohort.frames)
+    return Frames(most=max(longest, 2), by=cohort.frames, unit=unit, step=round(float(np.median(gaps)), 6))
 
 
 def _three(values: NDArray[Any]) -> tuple[int, int, int]:

@@ -224,6 +224,8 @@ def choose_augmentation(cohort: Cohort, fingerprint: Fingerprint, kind: str) -> 
         "augmentation": f"Mild changes for {row.words}: they keep the label and imitate other scanners and positions."
     }
     flips = tuple(a for a in found.flip_axes if a < fingerprint.dimension)
+    if fingerprint.dimension == 2 and found is _VOLUME:  # columns of a slice, as it is hung
+        flips = (1,)
     reasons["augmentation.flip_axes"] = row.why
     paired = paired_names(cohort.classes)
     if paired:

@@ -61,7 +61,7 @@ class _Draft:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return (self.spec.channels, *self.spec.size)
+        return self.spec.shape
 
     @property
     def n_outputs(self) -> int:
@@ -118,7 +118,7 @@ def make_plan(
         cores=here.cores,
         gpu=device != "cpu",
     )
-    sizes = _sizes(cohort, fingerprint, spec.channels * math.prod(spec.size))
+    sizes = _sizes(cohort, fingerprint, math.prod(spec.shape))
     reserve = timetable.reserve_s(budget.seconds, sizes, cores=here.cores)
     seconds = timetable.SAFETY * (budget.seconds - reserve)
     limit = min(max(0.003 * budget.seconds, 0.15), 1.5)
@@ -224,7 +224,7 @@ def _fit_memory(draft: _Draft) -> tuple[Memory, list[Candidate]]:
                 "Close other programs, or use a machine with more memory.",
             )
         draft.spec = draft.spec.model_copy(update={"size": smaller, "spacing_mm": _wider(draft.spec, smaller)})
-        draft.sizes = _sizes(draft.cohort, draft.fingerprint, draft.spec.channels * math.prod(smaller))
+        draft.sizes = _sizes(draft.cohort, draft.fingerprint, math.prod(draft.spec.shape))
     if math.prod(draft.spec.size) < first:
         made = " x ".join(map(str, draft.spec.size))
         draft.reasons["preprocessing.size"] = (
@@ -247,8 +247,9 @@ def _wider(spec: Preprocessing, size: tuple[int, ...]) -> tuple[float, ...] | No
 def _candidates_within(draft: _Draft, limit: float) -> tuple[list[Candidate], list[str]]:
     gpu = draft.device != "cpu"
     side = max(draft.spec.size)
-    rows = applicable(dimension=draft.spec.dimension, side=side, seconds=draft.seconds, gpu=gpu)
-    batch = batch_size(draft.sizes.n_train, gpu=gpu, voxels=math.prod(draft.spec.size))
+    frames = draft.spec.frames.most if draft.spec.frames else 1
+    rows = applicable(dimension=draft.spec.dimension, side=side, seconds=draft.seconds, gpu=gpu, frames=frames > 1)
+    batch = batch_size(draft.sizes.n_train, gpu=gpu, voxels=math.prod(draft.spec.size), frames=frames)
     store = store_mb(draft.sizes.n_train, draft.shape) if draft.device != "cuda" else 0.0
     kept, dropped = [], []
     for name, row in rows.items():

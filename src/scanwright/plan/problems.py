@@ -72,6 +72,12 @@ def _of_cohort(plan: Plan, cohort: Cohort) -> Iterator[PlanError]:
             f"The cohort's images are {cohort.dimension}-D.",
             "Make the plan anew.",
         )
+    if (plan.preprocessing.frames is None) == bool(cohort.frames):
+        yield PlanError(
+            "The plan takes sequences." if plan.preprocessing.frames else "The plan takes single images.",
+            "The cohort's cases are sequences." if cohort.frames else "The cohort's cases are single images.",
+            "Make the plan anew with `scanwright plan`.",
+        )
     if plan.class_weights and (len(plan.class_weights) != len(plan.classes) or min(plan.class_weights) <= 0):
         yield PlanError(
             f"The plan has {len(plan.class_weights)} class weights for {len(plan.classes)} classes.",
@@ -230,10 +236,11 @@ def _of_model(plan: Plan, name: str, model: str, kind: str, arguments: set[str])
             f"It is a {row.kind} one.",
             f'Write "kind": "{row.kind}".',
         )
-    if plan.preprocessing.dimension not in row.dims:
+    spec = plan.preprocessing
+    if spec.n_axes not in row.dims or (row.frames and spec.frames is None):
         yield PlanError(
-            f"The model {model!r} does not take {plan.preprocessing.dimension}-D images.",
-            f"It takes {row.dims}.",
+            f"The model {model!r} does not take {f'{spec.dimension}-D images' if spec.frames is None else 'sequences'}.",
+            "It takes sequences of frames." if row.frames else f"It takes {row.dims}.",
             "Choose another model.",
         )
     import inspect

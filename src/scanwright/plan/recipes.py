@@ -28,6 +28,7 @@ class Recipe:
         weight_decay: Decoupled.
         batch: Factor on the batch size that the cohort asks for.
         kind: ``"network"`` or ``"classical"``.
+        frames: Whether it is for sequences, whose pictures it takes one by one.
     """
 
     model: str
@@ -41,6 +42,38 @@ class Recipe:
     weight_decay: float = 0.05
     batch: float = 1.0
     kind: Literal["network", "classical"] = "network"
+    frames: bool = False
+
+
+def _of_frames() -> dict[str, Recipe]:
+    """Networks for sequences: five ways to read the frames, over a first network for each size of picture."""
+    looks: dict[str, tuple[tuple[int, int], dict[str, int | float | str | bool | tuple[int, ...]]]] = {
+        "": ((1, 40), {"width": 16, "stem": 1, "pools": 3}),
+        "-64": ((41, 80), {"width": 16, "stem": 2, "pools": 2}),
+        "-128": ((81, 100_000), {"width": 16, "stem": 4, "pools": 2}),
+    }
+    heads = {
+        "frames-lstm": ("reads the frames in order, both ways", 0.0),
+        "frames-attention": ("compares every frame with every other, and knows their times", 20.0),
+        "frames-mean": ("the mean over frames: what order must beat", 30.0),
+        "frames-gru": ("a lighter recurrent network, when there is time", 900.0),
+        "frames-mil": ("finds the frames that matter, whatever their order", 900.0),
+    }
+    rows = {
+        head + name: Recipe(head, words, 2, side, seconds, arguments=arguments, learning_rate=2e-3, frames=True)
+        for head, (words, seconds) in heads.items()
+        for name, (side, arguments) in looks.items()
+    }
+    rows["frames-3d"] = Recipe(
+        "resnet3d",
+        "the frames as a volume, when there is time",
+        2,
+        (1, 100_000),
+        1500,
+        arguments={"width": 16, "stages": 3},
+        frames=True,
+    )
+    return rows
 
 
 RECIPES: dict[str, Recipe] = {
@@ -129,6 +162,8 @@ RECIPES: dict[str, Recipe] = {
         "resnet3d", "one stage more for larger volumes", 3, (41, 100_000), 15, arguments={"width": 16, "stages": 4}
     ),
     "resnet18-3d": Recipe("resnet18", "deep, on a fast device", 3, (1, 100_000), 120, "gpu", {"width": 0.5}, 1e-3),
+    # sequences
+    **_of_frames(),
 }
 """Name of the candidate to its row, in order of preference."""
 
@@ -136,7 +171,7 @@ MOST_NETWORKS = {"cpu": 3, "gpu": 4}
 """Networks in one race: more of them would leave the winner too little time."""
 
 
-def applicable(*, dimension: int, side: int, seconds: float, gpu: bool) -> dict[str, Recipe]:
+def applicable(*, dimension: int, side: int, seconds: float, gpu: bool, frames: bool = False) -> dict[str, Recipe]:
     """Rows that fit a cohort, the preferred first.
 
     Args:
@@ -144,6 +179,7 @@ def applicable(*, dimension: int, side: int, seconds: float, gpu: bool) -> dict[
         side: Longest side of the prepared image.
         seconds: Time to train, in seconds.
         gpu: Whether an accelerator is used.
+        frames: Whether cases are sequences.
 
     Returns:
         Classical rows and at most :data:`MOST_NETWORKS` networks.
@@ -152,6 +188,7 @@ def applicable(*, dimension: int, side: int, seconds: float, gpu: bool) -> dict[
         name: row
         for name, row in RECIPES.items()
         if row.dimension in (0, dimension)
+        and (row.frames == frames or row.kind == "classical")
         and row.side[0] <= side <= row.side[1]
         and row.seconds <= seconds
         and (row.device == "any" or gpu)
@@ -186,13 +223,14 @@ def candidate(name: str, row: Recipe, *, batch_size: int) -> Candidate:
     )
 
 
-def batch_size(n_train: int, *, gpu: bool, voxels: int) -> int:
+def batch_size(n_train: int, *, gpu: bool, voxels: int, frames: int = 1) -> int:
     """Cases a step.
 
     Args:
         n_train: Training cases.
         gpu: Whether an accelerator is used.
         voxels: Of one prepared image, without channels.
+        frames: Pictures of one case.
 
     Returns:
         128 for large cohorts of small images, fewer for small ones; at most a quarter of the cases, at least 2.
@@ -202,6 +240,8 @@ def batch_size(n_train: int, *, gpu: bool, voxels: int) -> int:
         size = min(size, 32)
     if gpu and n_train >= 4000:
         size *= 2
+    if frames > 1:
+        size = min(size, 16 if not gpu else 64)
     while size > 2 and size > n_train / 4:
         size //= 2
     return size

@@ -75,7 +75,7 @@ def place(grid: Grid, spec: Preprocessing) -> Placement:
         InputError: A volume was given where a picture is taken, or the reverse.
         GeometryError: A spacing is asked for and the source has none.
     """
-    if (spec.dimension == 2) != grid.is_picture:
+    if spec.frames is None and (spec.dimension == 2) != grid.is_picture:
         what = "a picture of one slice" if grid.is_picture else f"a volume of {grid.shape[2]} slices"
         needed = "pictures of one slice" if spec.dimension == 2 else "volumes of several slices"
         raise InputError(

@@ -13,6 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from scanwright.core import FramesBy
+from scanwright.io.clip import frames_together, natural
+from scanwright.io.locator import FRAMES
 from scanwright.serving.archive import is_zip, unpack
 from scanwright.serving.kinds import KINDS, check_voxels, dicom_header, recognise
 from scanwright.serving.limits import Limits
@@ -26,15 +29,23 @@ class Piece:
 
     Args:
         name: As it is shown to the sender.
-        path: A file, a row of an array (``x.npy[3]``), or a folder that holds one series.
+        path: A file, a row of an array (``x.npy[3]``), or a folder that holds one series; the first
+            frame of a sequence.
         kind: A key of ``kinds.KINDS``.
         files: Stored path of each file to what the sender called it.
+        frames: Of a sequence of several files: all of them, in order.
     """
 
     name: str
     path: Path
     kind: str
     files: dict[Path, str] = field(default_factory=dict)
+    frames: tuple[Path, ...] = ()
+
+    @property
+    def source(self) -> str:
+        """What the reader is asked for."""
+        return FRAMES.join(map(str, self.frames)) if self.frames else str(self.path)
 
     def in_words_of_the_sender(self, text: str) -> str:
         """A reader's sentence with our paths and names replaced by the sender's."""
@@ -64,7 +75,9 @@ class _Series:
     headers: list[Any] = field(default_factory=list)
 
 
-def sort_files(uploads: list[Upload], folder: Path, limits: Limits, *, volumes: bool = True) -> Sorted:
+def sort_files(
+    uploads: list[Upload], folder: Path, limits: Limits, *, volumes: bool = True, frames: FramesBy = ""
+) -> Sorted:
     """Unpack archives, recognise every file, and put the slices of a series together.
 
     Args:
@@ -72,6 +85,8 @@ def sort_files(uploads: list[Upload], folder: Path, limits: Limits, *, volumes: 
         folder: Where more may be written.
         limits: Ceilings.
         volumes: Whether series become volumes; otherwise each slice is a case.
+        frames: Of a model of sequences: what its frames step through. The single pictures of a folder
+            (for visits: of a patient) are then the frames of one case.
 
     Returns:
         Pieces and refusals.
@@ -99,6 +114,8 @@ def sort_files(uploads: list[Upload], folder: Path, limits: Limits, *, volumes: 
             _place(member, upload.name if zipped else "", done, series, limits, volumes)
     for found in series.values():
         _close(found, folder, done, limits)
+    if frames in ("time", "visit"):
+        done.pieces = _sequences(done.pieces, frames)
     if len(done.pieces) > limits.max_cases:
         raise Refusal(
             413,
@@ -108,6 +125,38 @@ def sort_files(uploads: list[Upload], folder: Path, limits: Limits, *, volumes: 
             code="too_many",
         )
     return done
+
+
+def _sequences(pieces: list[Piece], frames: FramesBy) -> list[Piece]:
+    """Single pictures put together; clips of several frames stay what they are.
+
+    Pictures are taken in the order of the sender's names, of one folder or one archive; those of visits by
+    patient and date, where headers say so.
+    """
+    from scanwright.io import probe
+
+    single: dict[Path, Piece] = {}
+    for piece in pieces:
+        shape = probe(piece.path).shape if piece.kind != "npy" and piece.path.is_file() else (1, 1, 1)
+        if len(shape) < 3 or shape[0 if piece.kind == "dicom" else 2] == 1:
+            single[piece.path] = piece
+    named = {PurePosixPath(p.name): p for p in single.values()}
+    order = sorted(named, key=lambda name: natural(name.as_posix()))
+    folders: dict[PurePosixPath, list[Path]] = {}
+    for name in order:
+        folders.setdefault(name.parent, []).append(named[name].path)
+    groups = frames_together(list(single), "visit") if frames == "visit" else list(folders.values())
+    found = [p for p in pieces if p.path not in single]
+    for group in groups:
+        first = single[group[0]]
+        if len(group) == 1:
+            found.append(first)
+            continue
+        files = {path: name for path in group for path, name in single[path].files.items()}
+        home = PurePosixPath(first.name).parent.as_posix()
+        name = home if home != "." else f"{first.name} (+{len(group) - 1})"
+        found.append(Piece(name, first.path, first.kind, files, tuple(group)))
+    return found
 
 
 def _place(

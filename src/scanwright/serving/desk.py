@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from scanwright.core import Grid, LabelMap, Prediction, Volume, png_bytes
+from scanwright.core import FramesBy, Grid, LabelMap, Prediction, Volume, png_bytes
 from scanwright.serving.cases import Piece, sort_files
 from scanwright.serving.limits import Limits
 from scanwright.serving.pages import plain
@@ -26,7 +26,7 @@ from scanwright.serving.upload import Upload
 
 log = logging.getLogger(__name__)
 
-Read = Callable[[Path], Volume]
+Read = Callable[[Path | str], Volume]
 """Reads a file, or a folder with one series."""
 
 _PLACED = ("dicom", "nifti", "nifti-gz", "nrrd", "mha")
@@ -73,8 +73,10 @@ class Desk:
         began = time.monotonic()
         model = slot.get()
         spec = model.plan.preprocessing
-        volumes = spec.dimension == 3 or spec.orientation is not None  # a 2-D network may go through volumes
-        sorted_files = sort_files(uploads, folder, self.limits, volumes=volumes)
+        by: FramesBy = spec.frames.by if spec.frames else ""
+        # a 2-D network may go through volumes
+        volumes = spec.dimension == 3 or spec.orientation is not None or by == "slice"
+        sorted_files = sort_files(uploads, folder, self.limits, volumes=volumes, frames=by)
         results: list[dict[str, Any]] = []
         refused = list(sorted_files.refused)
         for piece in sorted_files.pieces:
@@ -91,7 +93,7 @@ class Desk:
 
     def _case(self, piece: Piece, slot: Slot, heatmap: bool, slices: bool) -> dict[str, Any]:
         began = time.monotonic()
-        volume = self._read(piece.path)
+        volume = self._read(piece.source)
         prediction = slot.predict(volume, case=piece.name, heatmap=heatmap)
         numbers = [*prediction.probabilities, *prediction.logits, prediction.value or 0.0]
         if not all(math.isfinite(n) for n in numbers):

@@ -45,11 +45,11 @@ class ReaderProcess:
         self._lock = threading.Lock()
         self._closed = False
 
-    def __call__(self, path: Path) -> Volume:
-        """Read a file, or a folder that holds one series.
+    def __call__(self, path: Path | str) -> Volume:
+        """Read a file, a folder that holds one series, or the frames of one case.
 
         Args:
-            path: Where it lies.
+            path: Where it lies; a locator.
 
         Returns:
             The volume.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,6 +15,7 @@ from torch import Tensor
 from scanwright.core import Candidate, CohortError, Part, Plan
 from scanwright.models import Explainable, build
 from scanwright.training import augment
+from scanwright.training.clips import on_frames
 from scanwright.training.lesson import Batch, seed_of
 from scanwright.training.score import SHAPE_SHIFTS, SHIFTS, Logits, Score, collect, judge
 from scanwright.training.targets import Sampler, Targets
@@ -62,7 +65,8 @@ class Data:
         self._check()
         self.val = _spread(self.val, self.plan.seed)
         self.targets = Targets.of(self.plan, self.store.labels[self.train])
-        self.two_valued = len(np.unique(np.asarray(self.store.images[self.train[:32]]))) <= 2
+        pictures = self.store.images[self.train[:32]][:, : self.plan.preprocessing.channels]
+        self.two_valued = len(np.unique(np.asarray(pictures))) <= 2
         self._held: Tensor | None = None
         if self.device.type != "cpu" and self.store.images.nbytes <= _ON_DEVICE_BYTES:
             self._held = torch.from_numpy(np.array(self.store.images)).to(self.device)
@@ -82,8 +86,8 @@ class Data:
         spec = self.plan.preprocessing
         return build(
             candidate.model,
-            dimension=spec.dimension,
-            in_channels=spec.channels,
+            dimension=spec.n_axes,
+            in_channels=spec.shape[0],
             n_outputs=self.plan.n_outputs,
             **candidate.arguments,
         )
@@ -113,10 +117,13 @@ class Data:
         if candidate.augment:
             generator = torch.Generator().manual_seed(seed_of(self.plan.seed, candidate.name, step, "augment"))
             drawn = augment.draw(
-                self.plan.augmentation, candidate.batch_size, dimension=self.dimension, generator=generator
+                self.plan.augmentation,
+                candidate.batch_size,
+                dimension=self.plan.preprocessing.dimension,
+                generator=generator,
             )
             drawn = augment.part_of(drawn, mine)
-            images = self.laid_out(augment.apply(images, drawn))
+            images = self.laid_out(self.changed(lambda x: augment.apply(x, drawn), images))
             targets = augment.mixed_labels(targets, drawn)
         return Batch(images, targets, names, note)
 
@@ -148,6 +155,10 @@ class Data:
             x = torch.nan_to_num(x, nan=0.0, posinf=0.0, neginf=0.0)
         return self.laid_out(x)
 
+    def changed(self, change: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+        """Images after a change of pictures or volumes; of sequences every frame is changed alike."""
+        return change(images) if self.plan.preprocessing.frames is None else on_frames(change, images)
+
     def laid_out(self, x: Tensor) -> Tensor:
         """Images in the memory layout that the network is fastest with."""
         if not self.channels_last:
@@ -159,13 +170,16 @@ class Data:
         n = min(len(self.val), N_CLEAN)
         was_training = predict.training
         predict.eval()
+        shifts = {
+            name: partial(self.changed, shift) for name, shift in (SHAPE_SHIFTS if self.two_valued else SHIFTS).items()
+        }
         with torch.inference_mode(), torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=bf16):
             found = collect(
                 lambda x: predict(self.laid_out(x)),
                 lambda start, stop: self.images(self.val[start:stop]),
                 n=n,
                 n_shifted=min(n, N_SHIFTED),
-                shifts=SHAPE_SHIFTS if self.two_valued else SHIFTS,
+                shifts=shifts,
             )
         predict.train(was_training)
         return found

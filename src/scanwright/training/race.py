@@ -199,8 +199,8 @@ def _classical_member(run: Run[Data], candidate: Candidate) -> _Member:
 def _build(plan: Plan, name: str, arguments: dict[str, Any]) -> FixedFeatures:
     model = build(
         name,
-        dimension=plan.preprocessing.dimension,
-        in_channels=plan.preprocessing.channels,
+        dimension=plan.preprocessing.n_axes,
+        in_channels=plan.preprocessing.shape[0],
         n_outputs=plan.n_outputs,
         **arguments,
     )
@@ -301,7 +301,7 @@ def _rescale(state: dict[str, Tensor], data: Data) -> None:
 
 
 def _check(plan: Plan, store: StoreLike) -> None:
-    shape = (plan.preprocessing.channels, *plan.preprocessing.size)
+    shape = plan.preprocessing.shape
     if tuple(store.images.shape[1:]) != shape:
         raise PlanError(
             f"The prepared arrays are {tuple(store.images.shape[1:])}.",

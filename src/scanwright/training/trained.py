@@ -103,8 +103,8 @@ def network(trained: Trained, plan: Plan, *, which: Literal["model", "baseline"]
         ModelFileError: The weights do not fit the plan.
     """
     shape: dict[str, Any] = {
-        "dimension": plan.preprocessing.dimension,
-        "in_channels": plan.preprocessing.channels,
+        "dimension": plan.preprocessing.n_axes,
+        "in_channels": plan.preprocessing.shape[0],
         "n_outputs": plan.n_outputs,
     }
     if which == "baseline":

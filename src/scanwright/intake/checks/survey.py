@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from scanwright.core import Case, Cohort, Emit, GeometryError, Progress, ScanwrightError, silent
 from scanwright.intake.checks.masks import BadMask, Truth, look_at_truth
-from scanwright.io import format_locator, open_array, parse_locator, read_volume
+from scanwright.io import format_locator, open_array, parse_locator, read_case
 from scanwright.io.locator import CHANNELS
+from scanwright.preprocessing.frames import as_clip
 
 SIDE = {2: 32, 3: 12}
 """Side of the small picture of each image, by dimension, in pixels."""
@@ -107,6 +108,7 @@ def survey(cohort: Cohort, *, emit: Emit = silent) -> Survey:
         locator = parse_locator(case.source) if "[" in case.source and CHANNELS not in case.source else None
         if (
             cohort.task != "segment"
+            and not cohort.frames
             and locator is not None
             and locator.row is not None
             and not (cohort.root / case.source).exists()
@@ -225,7 +227,8 @@ def _array(cohort: Cohort, source: str, rows: list[tuple[int, int]], found: Surv
 def _one(cohort: Cohort, i: int, found: Survey) -> None:
     case = cohort.cases[i]
     try:
-        volume = read_volume(case.source, root=cohort.root)
+        volume = read_case(case, root=cohort.root)
+        volume = as_clip(volume) if cohort.frames else volume
     except ScanwrightError as error:
         found.damaged[case.id] = error.fact or str(error)
         if isinstance(error, GeometryError):

@@ -36,6 +36,8 @@ class Row:
         part: Part that came with the data, or None.
         covariates: Other columns.
         masks: Locators of its true label maps, for a reading that has a mask code.
+        moments: Of a sequence: when each frame was taken, rising; empty if unknown.
+        moment_unit: Unit of the moments.
     """
 
     source: str
@@ -45,6 +47,8 @@ class Row:
     part: Part | None = None
     covariates: Mapping[str, str | float | None] = field(default_factory=dict)
     masks: tuple[str, ...] = ()
+    moments: tuple[float, ...] = ()
+    moment_unit: str = "frame"
 
 
 @dataclass

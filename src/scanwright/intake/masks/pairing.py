@@ -12,7 +12,8 @@ from scanwright.core import Part
 from scanwright.intake.layouts.series import NO_IMAGES, series_of
 from scanwright.intake.masks.channels import channels_in
 from scanwright.intake.place import Place, stem_of
-from scanwright.intake.words import IMAGE_FOLDERS, MASK_FOLDERS, natural, part_of, plain
+from scanwright.intake.words import IMAGE_FOLDERS, MASK_FOLDERS, part_of, plain
+from scanwright.io.clip import natural
 
 MASK_WORDS = frozenset(
     [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,6 +21,8 @@ from scanwright.io.dicom.pixels import Layout, layout_of, read_frames
 from scanwright.io.guard import check_size
 from scanwright.io.voxels import fill_not_finite, integral
 
+_CLIPS = frozenset(("US", "IVUS", "XA", "RF", "ES"))
+"""Modalities whose several frames without a place are pictures in time."""
 _RADIOACTIVE = "RadiopharmaceuticalInformationSequence"
 
 
@@ -76,8 +78,31 @@ def read_items(items: Sequence[Item]) -> Volume:
     check_size(first.path, "DICOM", len(frames) * layout.frame_bytes)
     values = _decode(items, layouts, order, dtype)
     if layout.colour:
-        return _colour(first, values, ordered.grid)
-    return _grey(items, layouts, frames, order, values, ordered.grid)
+        volume = _colour(first, values, ordered.grid)
+    else:
+        volume = _grey(items, layouts, frames, order, values, ordered.grid)
+    placed = frames[0].position is not None and frames[0].orientation is not None
+    n = len(order) if order.shape[1] == 1 else 0 if placed else order.shape[1]
+    return volume if n < 2 else _timed(volume, first.dataset, n)
+
+
+def _timed(volume: Volume, dataset: Header, n: int) -> Volume:
+    """The moments of a clip's frames: pictures of one place, or without a place.
+
+    Source:
+        PS3.3 C.7.6.5 (Cine: FrameTime, FrameTimeVector, in ms).
+    """
+    gaps = numbers(dataset, "FrameTimeVector")
+    gap = number(dataset, "FrameTime")
+    if gaps and len(gaps) == n:
+        moments = np.cumsum([0.0, *gaps[1:]]) / 1000
+    elif gap and gap > 0:
+        moments = np.arange(n) * gap / 1000
+    elif modality(dataset) in _CLIPS:
+        return replace(volume, moments=tuple(float(k) for k in range(n)), moment_unit="frame")
+    else:
+        return volume
+    return replace(volume, moments=tuple(round(float(m), 6) for m in moments), moment_unit="s")
 
 
 def _check_layouts(items: Sequence[Item], layouts: Sequence[Layout]) -> None:

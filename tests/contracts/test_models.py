@@ -16,26 +16,35 @@ SMALL: dict[str, dict[str, int | float | bool]] = {
     "resnet3d": {"width": 4},
     "resnet18": {"width": 0.125, "small": True},
     "densenet121": {"growth": 4, "small": True},
+    **{name: {"width": 4, "pools": 2, "hidden": 8} for name, row in MODELS.items() if row.frames},
 }
 ROWS = [(name, d) for name, row in MODELS.items() for d in row.dims]
 
 
 def made(name: str, dimension: int, n_outputs: int = 3) -> torch.nn.Module:
     torch.manual_seed(0)
-    net = build(name, dimension=dimension, in_channels=1, n_outputs=n_outputs, **SMALL.get(name, {}))
+    channels = 2 if MODELS[name].frames else 1
+    net = build(name, dimension=dimension, in_channels=channels, n_outputs=n_outputs, **SMALL.get(name, {}))
     if isinstance(net, FixedFeatures):
         torch.nn.init.normal_(net.head.weight, std=0.01)
     return net.eval()
 
 
-def side(name: str, dimension: int) -> int:
-    return 16 if dimension == 3 else 28
+def images(name: str, dimension: int, n: int) -> torch.Tensor:
+    """Noise; of a sequence the clock is the second channel, and the last case has two frames only."""
+    side = 16 if dimension == 3 else 28
+    if not MODELS[name].frames:
+        return torch.randn(n, 1, *(side,) * dimension)
+    x = torch.randn(n, 2, side, side, 5)
+    x[:, 1] = torch.tensor([0.0, 1.0, 2.0, 4.0, 7.0])
+    x[-1, 0, ..., 2:], x[-1, 1, ..., 2:] = 0.0, -1.0
+    return x
 
 
 @pytest.mark.parametrize(("name", "dimension"), ROWS)
 def test_shapes_and_exact_maps(name: str, dimension: int) -> None:
     net = made(name, dimension)
-    x = torch.randn(2, 1, *(side(name, dimension),) * dimension)
+    x = images(name, dimension, 2)
     with torch.no_grad():
         logits, found = net(x), net.explained(x)
     assert logits.shape == (2, 3)
@@ -50,19 +59,20 @@ def test_onnx_runtime_agrees_for_any_batch(name: str, dimension: int) -> None:
     if name == "densenet121" and dimension == 3:
         pytest.skip("the same layers as in two dimensions; tracing takes long")
     net = made(name, dimension)
-    x = torch.randn(3, 1, *(side(name, dimension),) * dimension)
+    x = images(name, dimension, 3)
     data = to_onnx(net, x[:2])
     assert compare(net, data, x) <= 1e-4
     session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
     assert [i.name for i in session.get_inputs()] == ["image"]
-    assert [o.name for o in session.get_outputs()] == ["logits", "embedding", "cam"]
+    names = ["logits", "embedding", "cam", *(["frames"] if MODELS[name].frames else [])]
+    assert [o.name for o in session.get_outputs()] == names
     assert session.run(["logits"], {"image": x[:1].numpy()})[0].shape == (1, 3)
 
 
 @pytest.mark.parametrize(("name", "dimension"), ROWS)
 def test_networks_learn(name: str, dimension: int) -> None:
     net = made(name, dimension).train()
-    x = torch.randn(2, 1, *(side(name, dimension),) * dimension)
+    x = images(name, dimension, 2)
     net(x).sum().backward()
     given = [p.grad for p in net.parameters() if p.requires_grad]
     assert given

@@ -259,7 +259,7 @@ class Sequence(Explainable):
         """Logits, embedding, the weight of every frame, and what every place of every frame adds.
 
         A place adds what the answer loses when the place is left out of its frame's mean (Desai and
-        Ramaswamy, Ablation-CAM, WACV 2020); the maps are shifted so that their mean is the logit.
+        Ramaswamy, Ablation-CAM, WACV 2020); the maps are shifted so that their mean and the bias make the logit.
         """
         frames, when, there = apart(x)
         maps = self._maps(frames, there)
@@ -284,7 +284,8 @@ class Sequence(Explainable):
         ).reshape(b, t, n, -1)
         lost = (logits[:, None, None] - answers) * (t * max(n - 1, 1)) * there[:, :, None, None]
         cam = lost.movedim(3, 1).reshape(b, -1, t, i, j).movedim(2, -1)  # B O i j T
-        cam = cam + (logits[..., None, None, None] - cam.mean((2, 3, 4), keepdim=True))
+        share = (logits - self.head.bias)[..., None, None, None]
+        cam = cam + (share - cam.mean((2, 3, 4), keepdim=True))
         return Explained(logits=logits, embedding=whole, cam=cam, frames=weights)
 
     @torch.no_grad()

@@ -34,6 +34,7 @@ import numpy as np
 
 OURS = {
     "ours f32 .5": ("f32", 0.5, "none"),
+    "ours f32 .5 air skipped": ("f32", 0.5, "body"),
     "ours bf16 .5": ("bf16", 0.5, "none"),
     "ours bf16 .25": ("bf16", 0.25, "none"),
     "ours f32 .25 air skipped": ("f32", 0.25, "body"),

@@ -40,6 +40,10 @@ _RACE = 0.2
 """Share of the training time that goes to the race."""
 _WORTH_STEPS = 800
 """Steps to the end below which a network is not raced against a smaller one, which learns more in the same time."""
+_TWIN_STEPS = 1800
+"""Steps that each of two networks must get before two are trained to be averaged; see decision 10."""
+_TWIN_WINDOWS = 8
+"""Windows that cover a case, up to which answering twice costs little."""
 _EXAMINED = 8
 """Whole cases that are answered again to see what fewer bits do."""
 _RATE = {2: 3e-3, 3: 4e-3}
@@ -132,7 +136,7 @@ def make_segment_plan(
     candidates, memory = _fit_memory(chosen, cohort, here, device, seconds)
     candidates, precision, last = _timed(chosen, candidates, cohort, ask, here, device, emit)
     looks = _looks(chosen, candidates[0], seconds, cohort)
-    candidates = _steps(chosen, candidates, seconds, looks)
+    candidates, ensemble = _twinned(chosen, candidates, seconds, looks)
     norm = "batch" if candidates[0].batch_size >= 4 or chosen.spec.dimension == 2 else "instance"
     chosen.reasons["candidates"] = (
         f"The networks race for {_RACE:.0%} of the time, scored by validation Dice; the best is trained to the end. "
@@ -159,7 +163,7 @@ def make_segment_plan(
             evaluations=looks,
             precision=precision,  # type: ignore[arg-type]
             channels_last=last,
-            ensemble=1,
+            ensemble=ensemble,
             devices=devices,
         ),
         candidates=tuple(candidates),
@@ -285,7 +289,37 @@ def _looks(chosen: SegmentChoices, one: Candidate, seconds: float, cohort: Cohor
     return looks
 
 
-def _steps(chosen: SegmentChoices, candidates: list[Candidate], seconds: float, looks: int) -> list[Candidate]:
+def _twinned(
+    chosen: SegmentChoices, candidates: list[Candidate], seconds: float, looks: int
+) -> tuple[list[Candidate], int]:
+    """Candidates with their steps, and how many are averaged: small volumes with time to spare get two networks.
+
+    The finest network that gets enough steps twice is raced twice, from different beginnings; the best
+    two of the race are trained to the end.
+    """
+    before = dict(chosen.reasons)
+    alone = _steps(chosen, candidates, seconds, looks)
+    finest = max(alone, key=lambda c: c.seconds_per_step)
+    if chosen.spec.dimension == 3 and _windows(chosen) <= _TWIN_WINDOWS:
+        twin = finest.model_copy(update={"name": f"{finest.name}-twin"})
+        kept = [c for c in candidates if c.name in {a.name for a in alone}]
+        pair = _steps(chosen, [*kept, twin], seconds, looks, ensemble=2)
+        found = [c for c in pair if c.name in (finest.name, twin.name)]
+        if len(found) == 2 and min(c.final_steps for c in found) >= _TWIN_STEPS:
+            chosen.reasons[f"candidates.{twin.name}"] = chosen.reasons["training.ensemble"] = (
+                "The volumes are small and there is time: two networks from different beginnings are averaged, "
+                "which is steadier than one trained longer."
+            )
+            return pair, 2
+        chosen.reasons.clear()
+        chosen.reasons |= before
+        alone = _steps(chosen, candidates, seconds, looks)
+    return alone, 1
+
+
+def _steps(
+    chosen: SegmentChoices, candidates: list[Candidate], seconds: float, looks: int, *, ensemble: int = 1
+) -> list[Candidate]:
     """Race and final steps of each candidate; one that cannot get enough of them is left out."""
     n_val = chosen.segmentation.look_windows
     while True:
@@ -294,7 +328,7 @@ def _steps(chosen: SegmentChoices, candidates: list[Candidate], seconds: float, 
         for one in candidates:
             look = n_val / one.batch_size * one.seconds_per_step / 3
             raced = max(1, int((race / len(candidates) - look) / one.seconds_per_step)) if race else 0
-            left = seconds - race - (looks + 2) * look
+            left = (seconds - race) / ensemble - (looks + 2) * look
             final = raced + int(left / one.seconds_per_step)
             done.append(
                 one.model_copy(

@@ -133,7 +133,7 @@ def say(error: BaseException) -> str:
 
 def predict_arrays(
     predictor: Predictor,
-    images: NDArray[np.floating[Any]],
+    images: Any,
     *,
     rows: NDArray[np.integer[Any]] | None = None,
     keep: Sequence[str] = ("logits",),
@@ -144,7 +144,8 @@ def predict_arrays(
 
     Args:
         predictor: The model.
-        images: ``(N, C, *size)``, such as the store's memory map; read chunk by chunk.
+        images: ``(N, C, *size)``, such as the store's memory map, or whatever gives rows of it; read
+            chunk by chunk.
         rows: Rows to run, in this order; all if None.
         keep: Outputs to return: ``"logits"``, ``"embedding"``, ``"cam"``.
         emit: Receives progress with the time left.

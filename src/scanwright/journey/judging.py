@@ -89,6 +89,11 @@ def judge(
                 plain = trust.uncalibrated(logits["test"])
                 if plain is not None:
                     evaluations.append(_evaluate(plan, store, rows["test"], "test", "uncalibrated", plain, None))
+                if plan.preprocessing.frames is not None:
+                    mixed = _logits(network, plan, store, rows["test"], emit, Shuffled(store.images, plan.seed))
+                    chances = trust.probabilities(mixed)
+                    answers = None if plan.task == "regress" else trust.answers(chances)
+                    evaluations.append(_evaluate(plan, store, rows["test"], "test", "shuffled", chances, answers))
         truth = store.labels[_labelled(store, "train")]
         for part in _JUDGED:
             floor = majority_baseline(truth, len(rows[part]), plan.task, plan.classes)
@@ -121,10 +126,47 @@ def write_predictions(folder: RunFolder, rows: Sequence[dict[str, Any]]) -> None
     atomic_write(folder / "predictions.csv", text.getvalue())
 
 
-def _logits(network: bytes, plan: Plan, store: Store, rows: NDArray[np.intp], emit: Emit) -> Floats:
+class Shuffled:
+    """Prepared sequences with their frames in random order: what the model makes of them shows whether it reads order.
+
+    Args:
+        images: ``(N, C + 1, I, J, T)``; the clock stays as it is, and frames that are not there stay last.
+        seed: Seed; the same case is always mixed alike.
+    """
+
+    def __init__(self, images: NDArray[np.floating[Any]], seed: int) -> None:
+        self.images, self.seed = images, seed
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, rows: NDArray[np.intp]) -> Floats:
+        found = np.array(self.images[rows])
+        for row, one in zip(rows, found, strict=True):
+            n = int((one[-1, 0, 0] >= 0).sum())
+            order = np.random.default_rng((self.seed, 41, int(row))).permutation(n)
+            one[:-1, ..., :n] = one[:-1][..., order]
+        return found
+
+
+def logits_alone(network: bytes) -> bytes:
+    """The same network without its embedding and maps, which judging does not need: engines leave out what they take."""
+    import onnx
+
+    model = onnx.load_model_from_string(network)
+    kept = [port for port in model.graph.output if port.name == "logits"]
+    del model.graph.output[:]
+    model.graph.output.extend(kept)
+    return bytes(model.SerializeToString())
+
+
+def _logits(
+    network: bytes, plan: Plan, store: Store, rows: NDArray[np.intp], emit: Emit, images: Shuffled | None = None
+) -> Floats:
     from scanwright.inference import Predictor, predict_arrays
 
-    return predict_arrays(Predictor.from_network(network, plan), store.images, rows=rows, emit=emit)["logits"]
+    predictor = Predictor.from_network(logits_alone(network), plan)
+    return predict_arrays(predictor, images or store.images, rows=rows, emit=emit)["logits"]
 
 
 def _labelled(store: Store, part: Part) -> NDArray[np.intp]:

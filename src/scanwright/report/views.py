@@ -22,6 +22,7 @@ WHO = {
     "uncalibrated": "Before calibration",
     "linear": "Linear baseline",
     "majority": "Majority floor",
+    "shuffled": "Frames in random order",
     "floor": "Floor",
 }
 _TILES = {"regress": ("mae", "r2", "spearman"), "ordinal": ("auroc", "accuracy", "quadratic_kappa", "ece")}
@@ -111,7 +112,7 @@ def comparison(contents: ReportContents, judged: Evaluation) -> dict[str, Any]:
     Returns:
         ``heads`` (names of predictors) and ``rows`` (title, meaning, cells).
     """
-    found = {who: contents.judged(who, judged.part) for who in ("model", "linear", "majority")}
+    found = {who: contents.judged(who, judged.part) for who in ("model", "shuffled", "linear", "majority")}
     shown = {who: e for who, e in found.items() if e is not None}
     rows = []
     for name, metric in metrics_of(judged.task).items():

@@ -17,10 +17,10 @@ from scanwright.intake.words import (
     NUMBER_COLUMNS,
     ORDER_COLUMNS,
     WORSENING,
-    natural,
     plain,
     tokens,
 )
+from scanwright.io.clip import natural
 
 _MOST_CLASSES = 50
 _MOST_WHOLE_NUMBERS = 20

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from scanwright.core import FormatError, GeometryError, Prediction, Volume, png_bytes
+from scanwright.core import FormatError, GeometryError, InputError, Prediction, Volume, png_bytes
 from scanwright.io.atomic import atomic_write, write_json
 
 _SMALLEST_SIDE = 256
@@ -70,7 +70,7 @@ def write_prediction(
             dicom = _dicom_files(source)
             if dicom:
                 files["dicom"] = _write_dicom(prediction, out / f"{stem}.heatmap.dcm", dicom)
-        except (FormatError, GeometryError) as error:  # the answer stands without this copy of its heat map
+        except (FormatError, GeometryError, InputError) as error:  # the answer stands without this copy of its heat map
             left_out["dicom"] = str(error)
     named = {kind: path.name for kind, path in files.items()}
     told = {**prediction.to_dict(), "files": named, **({"not_written": left_out} if left_out else {})}

@@ -56,7 +56,11 @@ MODELS: dict[str, Model] = {
     "resnet18": Model(resnet18, "ResNet-18", (2, 3), "He et al., CVPR 2016; MONAI"),
     "densenet121": Model(densenet121, "DenseNet-121", (2, 3), "Huang et al., CVPR 2017; MONAI"),
     "frames-mean": Model(
-        reading("mean"), "A 2-D network for every frame, and their mean: order changes nothing", (3,), "", frames=True
+        reading("mean"),
+        "A 2-D network for every frame, and their mean: order changes nothing",
+        (3,),
+        "Ng et al., CVPR 2015",
+        frames=True,
     ),
     "frames-mil": Model(
         reading("gated"),

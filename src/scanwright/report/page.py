@@ -15,7 +15,7 @@ from markupsafe import Markup, escape
 from scanwright.core import PARTS, Cohort, Evaluation, ResourceError, Task
 from scanwright.report.contents import ReportContents
 from scanwright.report.phrases import PART_WORDS, RESEARCH_USE
-from scanwright.report.pictures import embed
+from scanwright.report.pictures import embed, is_film
 from scanwright.report.sections import sections_of
 from scanwright.report.segment_views import segment_view
 from scanwright.report.views import (
@@ -176,6 +176,7 @@ def _answers_view(contents: ReportContents, judged: Evaluation | None) -> dict[s
         "exam": _exam(contents),
         "exam_figures": examination_figure(contents.examination),
         "looks": _looks(explained, contents.cohort.task, hidden),
+        "films": any(row["film"] for row in explained),
         "errors": _errors(wrong, contents.cohort.task)[:MAX_ERRORS],
     }
 
@@ -237,8 +238,8 @@ def _pictured(contents: ReportContents) -> tuple[list[dict[str, Any]], list[dict
 
 def _size(picture: Any) -> dict[str, Any]:
     if picture is None:
-        return {"tiny": False}
-    return {"tiny": max(picture.shape[:2]) <= 64}
+        return {"tiny": False, "film": False}
+    return {"tiny": max(picture.shape[:2]) <= 64, "film": is_film(picture)}
 
 
 def _case_words(row: Mapping[str, Any], is_number: bool) -> dict[str, Any]:

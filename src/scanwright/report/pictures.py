@@ -37,6 +37,11 @@ def embed(pictures: Sequence[NDArray[np.uint8] | None], steps: Sequence[tuple[in
     return [f"data:{kind};base64,{base64.b64encode(data).decode()}" if data else "" for kind, data in encoded]
 
 
+def is_film(picture: NDArray[np.uint8]) -> bool:
+    """Whether a picture is a strip of frames: much wider than high, and shown in the page's whole width."""
+    return picture.shape[1] > 2.5 * picture.shape[0]
+
+
 def encode(picture: NDArray[np.uint8], *, side: int = 320, quality: int = 86) -> tuple[str, bytes]:
     """Encode one picture: PNG when it is small, else JPEG.
 
@@ -60,9 +65,13 @@ def encode(picture: NDArray[np.uint8], *, side: int = 320, quality: int = 86) ->
     if max(image.size) <= SMALL:
         image.save(out, "PNG", optimize=True)
         return "image/png", out.getvalue()
+    if is_film(pixels):
+        side = min(4, round(max(image.size) / min(image.size))) * side
     if max(image.size) > side:
         image.thumbnail((side, side), Image.Resampling.LANCZOS)
-    if side > _STEPS[0][0]:  # not optimized: Pillow's buffer for that is too small for noise in full colour
+    if side > _STEPS[0][0] and not is_film(
+        pixels
+    ):  # not optimized: Pillow's buffer for that is too small for noise in full colour
         image.save(out, "JPEG", quality=quality, subsampling=0)
     else:
         image.save(out, "JPEG", quality=quality, optimize=True)

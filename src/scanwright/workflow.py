@@ -218,9 +218,9 @@ def phantom(
     """Make a cohort of synthetic patients as real DICOM files, with known truth.
 
     Args:
-        kind: ``"chest-xray"`` or ``"chest-ct"``.
+        kind: ``"chest-xray"``, ``"chest-ct"``, or, of sequences, ``"chest-followup"`` or ``"heart-clip"``.
         out: Folder to make.
-        patients: How many; 400 radiographs or 24 CT if None.
+        patients: How many; the kind's usual number (400 radiographs, 24 CT) if None.
         seed: Seed; the same one makes the same pixels.
         faults: Whether to plant a duplicate and a damaged file.
         emit: Receiver of progress.

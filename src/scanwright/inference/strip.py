@@ -33,13 +33,19 @@ def film_strip(
     seen = picked(volume.grid.shape[2], frames.most)
     at = seen[picked(len(seen), _SHOWN)]
     plain = [_rgb(volume.picture(int(k))) for k in at]
-    step = max(1, -(-max(plain[0].shape[:2]) // _SIDE))
-    picture = _strip([p[::step, ::step] for p in plain], at, weights)
+    picture = _strip([_fitted(p) for p in plain], at, weights)
     if heat is None:
         return picture, None
     flat = Volume(heat[None].astype(np.float32), volume.grid, window=(0.5, 1.0))
     marked = [blend(p, flat.picture(int(k)).astype(np.float32) / 255) for p, k in zip(plain, at, strict=True)]
-    return picture, _strip([p[::step, ::step] for p in marked], at, weights)
+    return picture, _strip([_fitted(p) for p in marked], at, weights)
+
+
+def _fitted(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A frame of about :data:`_SIDE` pixels: every n-th of a large one, every pixel of a small one several times."""
+    side = max(picture.shape[:2])
+    step, times = max(1, -(-side // _SIDE)), max(1, _SIDE // side)
+    return picture[::step, ::step].repeat(times, axis=0).repeat(times, axis=1)
 
 
 def _strip(pictures: Sequence[NDArray[np.uint8]], at: NDArray[np.intp], weights: Sequence[float]) -> NDArray[np.uint8]:

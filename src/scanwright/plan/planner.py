@@ -358,7 +358,7 @@ def _choose_precision(draft: _Draft, one: Candidate, seconds: float) -> None:
         draft.reasons["training.precision"] = "Single precision: nothing else was measured."
         return
     probe = one.model_copy(update={"batch_size": min(one.batch_size, 32)})  # enough to tell which is faster
-    layouts = (False, True)
+    layouts = (False, True) if draft.spec.frames is None else (False,)  # a layout is one of 2-D or of 3-D
     precisions = ("32-true", "bf16-mixed") if device.bf16 else ("32-true",)
     if draft.device == "cuda" and not device.bf16:
         precisions = ("32-true", "16-mixed")

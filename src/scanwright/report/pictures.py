@@ -39,7 +39,7 @@ def embed(pictures: Sequence[NDArray[np.uint8] | None], steps: Sequence[tuple[in
 
 def is_film(picture: NDArray[np.uint8]) -> bool:
     """Whether a picture is a strip of frames: much wider than high, and shown in the page's whole width."""
-    return picture.shape[1] > 2.5 * picture.shape[0]
+    return picture.shape[1] > 2.2 * picture.shape[0]
 
 
 def encode(picture: NDArray[np.uint8], *, side: int = 320, quality: int = 86) -> tuple[str, bytes]:

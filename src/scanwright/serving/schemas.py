@@ -89,6 +89,7 @@ class Result(_Said):
     heatmap_class: str | None = Field(None, description="class that the heat map speaks for")
     heatmap_faithful: bool | None = Field(None, description="whether this model's heat maps passed their examination")
     picture: str | None = Field(None, description="PNG of what was looked at")
+    frame_weights: list[float] | None = Field(None, description="weight of each frame of a sequence in the answer")
     amounts: dict[str, float | None] | None = Field(None, description="structure to its amount, for segmentation")
     lesions: list[Lesion] | None = Field(None, description="connected pieces, largest first, for segmentation")
     segmentation: SegmentationLinks | None = None

@@ -10,7 +10,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from scanwright.models import build  # noqa: E402
-from scanwright.models.sequence import HEADS, attend, masked_softmax, positions  # noqa: E402
+from scanwright.models.heads import HEADS, attend, masked_softmax, positions  # noqa: E402
 
 ORDERED = ("frames-lstm", "frames-gru", "frames-attention")
 UNORDERED = ("frames-mean", "frames-mil")

@@ -231,7 +231,9 @@ def demo(
 
 @app.command()
 def phantom(
-    kind: Annotated[str, typer.Argument(help="chest-xray, chest-ct, chest-followup or heart-clip.", show_default=False)],
+    kind: Annotated[
+        str, typer.Argument(help="chest-xray, chest-ct, chest-followup or heart-clip.", show_default=False)
+    ],
     out: Annotated[Path, typer.Argument(help="Folder to make.", show_default=False)],
     patients: Annotated[
         int | None,

@@ -50,6 +50,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--nnunet", help="a Python with nnunetv2")
+    parser.add_argument("--only", nargs="*", choices=list(OURS), default=list(OURS))
     parser.add_argument("--child", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -62,7 +63,7 @@ def main() -> None:
         contenders = {"monai f32 .5": sys.executable}
         if options.nnunet:
             contenders["nnunet f32 .5"] = options.nnunet
-        contenders |= dict.fromkeys(OURS, sys.executable)
+        contenders |= dict.fromkeys(options.only, sys.executable)
         told = {who: run(options, folder, who, python) for who, python in contenders.items()}
         table(told, folder)
 

@@ -149,18 +149,3 @@ def test_openvino_computes_in_float32() -> None:
     assert "float32" in str(engine._compiled.get_property("INFERENCE_PRECISION_HINT")) or "f32" in str(
         engine._compiled.get_property("INFERENCE_PRECISION_HINT")
     )
-
-
-@pytest.mark.parametrize("name", list(ENGINES))
-def test_an_engine_for_many_calls_at_once_gives_the_same_numbers(name: str) -> None:
-    from concurrent.futures import ThreadPoolExecutor
-
-    engine = open_engine(conv_network(3), name, threads=2).engine
-    many = engine.spread()
-    assert many is engine.spread(), "it is made once"
-    assert 1 <= many.streams <= 2
-    batches = np.random.default_rng(1).normal(size=(8, 1, 1, 16, 16, 16)).astype(np.float32)
-    with ThreadPoolExecutor(4) as pool:  # more callers than streams
-        found = list(pool.map(lambda batch: many.run(batch)["logits"], batches))
-    for batch, logits in zip(batches, found, strict=True):
-        assert np.allclose(logits, engine.run(batch)["logits"], rtol=1e-4, atol=1e-5)

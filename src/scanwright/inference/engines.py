@@ -7,7 +7,6 @@ service agree, and sends nothing anywhere.
 from __future__ import annotations
 
 import os
-import queue
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,19 +27,13 @@ class Engine(Protocol):
     Attributes:
         name: Key in :data:`ENGINES`.
         outputs: Names of the network's outputs.
-        streams: Calls that it answers at the same time.
     """
 
     name: str
     outputs: tuple[str, ...]
-    streams: int
 
     def run(self, batch: Batch) -> dict[str, Batch]:
         """Run the network on ``(B, C, *size)`` float32; every output by its name."""
-        ...
-
-    def spread(self) -> Engine:
-        """The same network for many calls at once, each with a share of the threads; itself if it has no such form."""
         ...
 
 
@@ -66,22 +59,15 @@ PRECISIONS: dict[str, tuple[str, str]] = {
 layers they are."""
 
 
-MOST_STREAMS = 4
-"""Most calls that are answered at the same time; each takes memory for a window of its own."""
-
-
 class _OpenVino:
     """OpenVINO on the CPU, in float32 (left alone it computes in bfloat16 where the CPU can)."""
 
     name = "openvino"
 
-    def __init__(self, network: bytes, threads: int, precision: str, streams: int = 1) -> None:
+    def __init__(self, network: bytes, threads: int, precision: str) -> None:
         import openvino
 
         core = openvino.Core()
-        self._made_of = (network, threads, precision)
-        self._spread: Engine | None = None
-        self.streams = streams
         if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
             precision = "f32"  # this CPU would only imitate it
         self.precision = precision
@@ -89,13 +75,11 @@ class _OpenVino:
             "INFERENCE_PRECISION_HINT": PRECISIONS[precision][0],
             "EXECUTION_MODE_HINT": PRECISIONS[precision][1],
             "INFERENCE_NUM_THREADS": threads,
-            "NUM_STREAMS": streams,
+            "NUM_STREAMS": 1,
             "ENABLE_CPU_PINNING": False,
         }
         self._compiled = core.compile_model(core.read_model(network, b""), "CPU", settings)
-        self._requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        for _ in range(streams):
-            self._requests.put(self._compiled.create_infer_request())
+        self._request = self._compiled.create_infer_request()
         self._lock = threading.Lock()
         # A port may carry several names after fusion; its place among the outputs is what stays.
         declared = read_onnx_facts(network).outputs
@@ -105,32 +89,17 @@ class _OpenVino:
 
     def run(self, batch: Batch) -> dict[str, Batch]:
         """Run the network; see :class:`Engine`."""
-        image = np.ascontiguousarray(batch, dtype=np.float32)
-        request = self._requests.get()  # one request serves one call at a time
-        try:
-            request.infer({"image": image}, share_inputs=True, share_outputs=True)  # the copy is made below
-            found = {name: request.get_output_tensor(place) for name, place in self._places.items()}
+        with self._lock:  # one request serves one call at a time
+            image = np.ascontiguousarray(batch, dtype=np.float32)
+            self._request.infer({"image": image}, share_inputs=True, share_outputs=True)  # the copy is made below
+            found = {name: self._request.get_output_tensor(place) for name, place in self._places.items()}
             return {name: np.array(tensor.data, dtype=np.float32) for name, tensor in found.items()}
-        finally:
-            self._requests.put(request)
-
-    def spread(self) -> Engine:
-        """One stream for each thread, up to :data:`MOST_STREAMS`: threads that need not wait for each other are faster."""
-        network, threads, precision = self._made_of
-        streams = min(threads, MOST_STREAMS)
-        if streams < 2 or self.streams > 1:
-            return self
-        with self._lock:
-            if self._spread is None:
-                self._spread = _OpenVino(network, threads, precision, streams)
-            return self._spread
 
 
 class _OnnxRuntime:
     """ONNX Runtime on the CPU, float32."""
 
     name = "onnxruntime"
-    streams = 1
 
     def __init__(self, network: bytes, threads: int) -> None:
         import onnxruntime
@@ -148,10 +117,6 @@ class _OnnxRuntime:
         """Run the network; see :class:`Engine`."""
         values = self._session.run(list(self.outputs), {"image": np.ascontiguousarray(batch, dtype=np.float32)})
         return {name: np.asarray(value, dtype=np.float32) for name, value in zip(self.outputs, values, strict=True)}
-
-    def spread(self) -> Engine:
-        """Itself: a session answers call after call with all its threads."""
-        return self
 
 
 def openvino(network: bytes, *, threads: int, precision: str = "f32") -> Engine:

@@ -71,10 +71,6 @@ class Recorder:
 
     name = "numpy"
     outputs = ("logits",)
-    streams = 1
-
-    def spread(self) -> Recorder:
-        return self
 
     def __init__(self, function: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> None:
         self.function = function

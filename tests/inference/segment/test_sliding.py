@@ -146,9 +146,7 @@ from tests_plan import make_plan
 import openvino, scipy.ndimage
 
 class Bright:
-    name, outputs, streams = "numpy", ("logits",), 1
-    def spread(self):
-        return self
+    name, outputs = "numpy", ("logits",)
     def run(self, batch):
         logits = np.zeros((len(batch), 11, *batch.shape[2:]), np.float32)
         logits[:, 0] = 0.5

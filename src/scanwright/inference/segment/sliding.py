@@ -7,7 +7,6 @@ length of the case.
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -31,8 +30,6 @@ _FULL_BYTES = 384 << 20
 _PIECE_BYTES = 48 << 20
 _HALF_LIMIT = 4096.0
 _EVERY_S = 0.25
-_WORTH_SPREADING = 6
-"""Windows from which a case is answered by several streams, which take a moment to set up."""
 _AIR_MARGIN = 0.05
 """Voxels up to this share of the intensity range above its lower end count as air (noise)."""
 _AIR_SHARE = 5e-4
@@ -150,15 +147,13 @@ def slide_slabs(
     if frame.shape != frame.own:
         array = _padded(array, frame)
     order = sorted(windows(frame.shape, frame.size, segmentation.overlap), key=lambda s: (s[frame.axis], s))
-    if len(order) >= _WORTH_SPREADING:
-        engine = engine.spread()
     runner = _Runner(engine, array, plan, frame, tuple(mirror_axes or ()))
     per_window = 4 * prod(frame.size) * (runner.channels + 2 * plan.n_outputs)
-    step = batch or max(1, min(_LARGEST_BATCH, _BATCH_BYTES // per_window) // engine.streams)
+    step = batch or max(1, min(_LARGEST_BATCH, _BATCH_BYTES // per_window))
     sums = _Sums(plan, frame)
     watch = _Watch(emit, len(order))
     groups = _groups(order, runner.holds_body if segmentation.crop == "body" else None, step, watch)
-    for group, found in _ahead(runner.run, groups, engine.streams):
+    for group, found in _ahead(runner.run, groups):
         for start, logits in zip(group, found, strict=True):
             yield from sums.up_to(start[frame.axis])
             sums.add(start, logits)
@@ -338,23 +333,18 @@ class _Watch:
 
 
 def _ahead(
-    run: Callable[[list[tuple[int, ...]]], NDArray[np.float32]], groups: Iterable[list[tuple[int, ...]]], streams: int
+    run: Callable[[list[tuple[int, ...]]], NDArray[np.float32]], groups: Iterable[list[tuple[int, ...]]]
 ) -> Iterator[tuple[list[tuple[int, ...]], NDArray[np.float32]]]:
-    """Each group with its logits, in order; the network runs on the next ones while a group is counted in."""
-    with ThreadPoolExecutor(streams, thread_name_prefix="windows") as pool:
-        waiting: deque[tuple[list[tuple[int, ...]], Future[NDArray[np.float32]]]] = deque()
-        try:
-            for group in groups:
-                waiting.append((group, pool.submit(run, group)))
-                if len(waiting) > streams:
-                    first, found = waiting.popleft()
-                    yield first, found.result()
-            while waiting:
-                first, found = waiting.popleft()
-                yield first, found.result()
-        finally:
-            for _, future in waiting:
-                future.cancel()
+    """Each group with its logits, in order; the network runs on the next one while a group is counted in."""
+    with ThreadPoolExecutor(1, thread_name_prefix="windows") as pool:
+        before: tuple[list[tuple[int, ...]], Future[NDArray[np.float32]]] | None = None
+        for group in groups:
+            now = group, pool.submit(run, group)
+            if before:
+                yield before[0], before[1].result()
+            before = now
+        if before:
+            yield before[0], before[1].result()
 
 
 def _groups(order: Sequence[tuple[int, ...]], wanted: Any, step: int, watch: _Watch) -> Iterator[list[tuple[int, ...]]]:

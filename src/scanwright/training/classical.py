@@ -52,8 +52,14 @@ def fit_classical(model: FixedFeatures, data: Data, *, seed: int) -> str:
     mean, std = found.mean(0), found.std(0)
     std[std < 1e-6 * np.abs(mean) + 1e-8] = 1.0
     z = np.clip((found - mean) / std, -30, 30)
-    turn = _main_directions(z)
-    weight, bias, strength = _solve(z @ turn, data, rows, rng)
+    turn = main_directions(z)
+    groups = [data.store.groups[int(r)] for r in rows]
+    labels = data.labels[rows].astype(np.float64)
+    if data.plan.task == "regress":
+        labels = (labels - data.targets.mean) / data.targets.std
+    weight, bias, strength = solve(
+        z @ turn, labels, groups, task=data.plan.task, n_outputs=data.plan.n_outputs, rng=rng
+    )
     model.set_head(mean=_tensor(mean), std=_tensor(std), weight=_tensor(weight @ turn.T), bias=_tensor(bias))
     return f"fitted on {len(rows)} cases and {found.shape[1]} features, C = {strength:g} by cross-validation"
 
@@ -74,37 +80,61 @@ def _usual_range(data: Data, rows: NDArray[np.intp]) -> tuple[float, float]:
     return (float(values.min()), float(values.max())) if high - low < 1e-3 else (float(low), float(high))
 
 
-def _main_directions(z: Floats) -> Floats:
-    """``(F, k)`` orthonormal directions of the largest spread."""
-    if z.shape[1] <= _N_COMPONENTS:
+def main_directions(z: Floats, *, most: int = _N_COMPONENTS) -> Floats:
+    """Directions of the largest spread.
+
+    Args:
+        z: ``(N, F)`` standardised features.
+        most: How many directions at most.
+
+    Returns:
+        ``(F, k)``, orthonormal; the identity where there are no more features than that.
+    """
+    if z.shape[1] <= most:
         return np.eye(z.shape[1])
     if len(z) >= z.shape[1]:
         _, vectors = np.linalg.eigh(z.T @ z)
-        return np.ascontiguousarray(vectors[:, ::-1][:, :_N_COMPONENTS])
+        return np.ascontiguousarray(vectors[:, ::-1][:, :most])
     values, left = np.linalg.eigh(z @ z.T)
-    keep = np.argsort(values)[::-1][: min(_N_COMPONENTS, len(z) - 1)]
+    keep = np.argsort(values)[::-1][: min(most, len(z) - 1)]
     keep = keep[values[keep] > 1e-8 * values.max()]
     directions: Floats = z.T @ left[:, keep] / np.sqrt(values[keep])
     return directions
 
 
-def _solve(u: Floats, data: Data, rows: NDArray[np.intp], rng: np.random.Generator) -> tuple[Floats, Floats, float]:
-    """Weights ``(n_outputs, k)``, biases and the chosen strength."""
-    task, labels = data.plan.task, data.labels[rows]
-    groups = np.array([data.store.groups[int(r)] for r in rows])
+def solve(
+    u: Floats,
+    labels: Floats,
+    groups: list[str],
+    *,
+    task: Task,
+    n_outputs: int,
+    rng: np.random.Generator,
+) -> tuple[Floats, Floats, float]:
+    """Fit a linear model for a task.
+
+    Args:
+        u: ``(N, k)`` features.
+        labels: ``(N,)``, or ``(N, K)`` for multi-label; NaN where missing (multi-label only).
+        groups: Patients of the rows.
+        task: Task.
+        n_outputs: Logits.
+        rng: Draws the rows that the strength is chosen on.
+
+    Returns:
+        Weights ``(n_outputs, k)``, biases and the chosen strength of regularisation.
+    """
+    people = np.array(groups)
     if task == "multilabel":
         solved = []
         for k in range(labels.shape[1]):
             known = np.isfinite(labels[:, k])
-            solved.append(_one(u[known], labels[known, k], groups[known], "binary", rng))
+            solved.append(_one(u[known], labels[known, k], people[known], "binary", rng))
         return np.concatenate([s[0] for s in solved]), np.concatenate([s[1] for s in solved]), solved[0][2]
-    if task == "regress":
-        scaled = (labels.astype(np.float64) - data.targets.mean) / data.targets.std
-        return _one(u, scaled, groups, task, rng)
-    weight, bias, strength = _one(u, labels, groups, task, rng)
-    if task == "binary" or len(weight) == data.plan.n_outputs:
+    weight, bias, strength = _one(u, labels, people, task, rng)
+    if task in ("binary", "regress") or len(weight) == n_outputs:
         return weight, bias, strength
-    full, offset = np.zeros((data.plan.n_outputs, u.shape[1])), np.full(data.plan.n_outputs, -20.0)
+    full, offset = np.zeros((n_outputs, u.shape[1])), np.full(n_outputs, -20.0)
     present = np.unique(labels).astype(int)  # classes without a training case get a very low logit
     if len(weight) == 1:  # two of several classes: one decision, split in halves
         weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2

@@ -1,8 +1,9 @@
 """Sliding-window inference beside MONAI and nnU-Net: time, peak memory and agreement, same network, same volume.
 
     python benchmarks/speed/sliding_window.py [--shape 192 192 160] [--window 96] [--steps 40] [--threads 2]
+    python benchmarks/speed/sliding_window.py --run runs/hippocampus     # the network that a run has trained, on a test case
 
-A MONAI BasicUNet (three classes) is fitted for a few steps on a synthetic body, so that its borders
+Without ``--run`` a MONAI BasicUNet (three classes) is fitted for a few steps on a synthetic body, so that its borders
 mean something, and exported as ONNX. Then each contender runs in a process of its own:
 
 * MONAI: ``SlidingWindowInferer`` in torch float32, Gaussian weights, overlap .5;
@@ -51,6 +52,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--nnunet", help="a Python with nnunetv2")
     parser.add_argument("--only", nargs="*", choices=list(OURS), default=list(OURS))
+    parser.add_argument("--run", type=Path, help="folder of a finished segmentation run")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -73,6 +75,7 @@ def run(options: argparse.Namespace, folder: Path, who: str, python: str) -> dic
     size = [str(n) for n in options.shape]
     command = [python, __file__, "--child", who, "--folder", str(folder), "--shape", *size]
     command += ["--window", str(options.window), "--steps", str(options.steps), "--threads", str(options.threads)]
+    command += ["--run", str(options.run)] if options.run else []
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{who}:\n{done.stderr[-3000:]}")
@@ -81,7 +84,7 @@ def run(options: argparse.Namespace, folder: Path, who: str, python: str) -> dic
 
 def child(options: argparse.Namespace) -> None:
     if options.child == "make":
-        make(options)
+        take(options) if options.run else make(options)
         print("{}")
         return
     volume = np.load(options.folder / "volume.npy")
@@ -157,10 +160,51 @@ def make(options: argparse.Namespace) -> None:
     np.save(options.folder / "volume.npy", body(tuple(options.shape), 7)[0][None].astype(np.float16).astype(np.float32))
 
 
+def take(options: argparse.Namespace) -> None:
+    """The exported network of a run, and its first test case as the network sees it."""
+    from scanwright.io import read_cohort, read_volume
+    from scanwright.preprocessing import lay_out
+
+    (options.folder / "network.onnx").write_bytes((options.run / "work" / "network.onnx").read_bytes())
+    cohort = read_cohort(options.run)
+    volume = read_volume(cohort.of("test")[0].source, root=cohort.root)
+    np.save(options.folder / "volume.npy", lay_out(volume, plan_of(options).preprocessing))
+
+
+def plan_of(options: argparse.Namespace) -> Any:
+    """The plan of the run, or one for the network that was fitted here."""
+    from scanwright.core import Augmentation, Intensity, Memory, Plan, Preprocessing, Segmentation, Training
+
+    if options.run:
+        return Plan.from_json((options.run / "plan.json").read_text())
+    return Plan(
+        task="segment",
+        classes=("one", "two"),
+        preprocessing=Preprocessing(
+            dimension=3, size=(options.window,) * 3, intensity=Intensity(method="window", low=0, high=1)
+        ),
+        segmentation=Segmentation(codes=((0,), (1,))),
+        augmentation=Augmentation(),
+        training=Training(budget_s=60),
+        candidates=(),
+        memory=Memory(predicted_mb=1, limit_mb=2),
+    )
+
+
+def window_of(options: argparse.Namespace) -> list[int]:
+    return list(plan_of(options).preprocessing.size) if options.run else [options.window] * 3
+
+
 def torch_network(options: argparse.Namespace) -> Any:
     import torch
 
     torch.set_num_threads(options.threads)
+    if options.run:
+        from scanwright.training import load_trained
+        from scanwright.training.segment.train import load_segmenter
+
+        trained = load_trained(next((options.run / "work").glob("train-*")))
+        return load_segmenter(trained, plan_of(options))
     net = network()
     net.load_state_dict(torch.load(options.folder / "network.pt"))
     return net.eval()
@@ -171,9 +215,10 @@ def monai(options: argparse.Namespace, volume: np.ndarray) -> Any:
     from monai.inferers import SlidingWindowInferer
 
     net = torch_network(options)
-    inferer = SlidingWindowInferer([options.window] * 3, sw_batch_size=1, overlap=0.5, mode="gaussian")
+    window = window_of(options)
+    inferer = SlidingWindowInferer(window, sw_batch_size=1, overlap=0.5, mode="gaussian")
     with torch.inference_mode():
-        net(torch.zeros(1, 1, *[options.window] * 3))
+        net(torch.zeros(1, len(volume), *window))
 
     def answer() -> np.ndarray:
         with torch.inference_mode():
@@ -191,11 +236,11 @@ def nnunet(options: argparse.Namespace, volume: np.ndarray) -> Any:
     device = torch.device("cpu")
     predictor = nnUNetPredictor(0.5, use_gaussian=True, use_mirroring=False, device=device, allow_tqdm=False)
     predictor.network = torch_network(options)
-    predictor.configuration_manager = SimpleNamespace(patch_size=[options.window] * 3)
+    predictor.configuration_manager = SimpleNamespace(patch_size=window_of(options))
     predictor.label_manager = SimpleNamespace(num_segmentation_heads=3)
     predictor.allowed_mirroring_axes = None
     with torch.inference_mode():
-        predictor.network(torch.zeros(1, 1, *[options.window] * 3))
+        predictor.network(torch.zeros(1, len(volume), *window_of(options)))
 
     def answer() -> np.ndarray:
         return predictor.predict_sliding_window_return_logits(torch.from_numpy(volume)).argmax(dim=0).numpy()
@@ -204,33 +249,27 @@ def nnunet(options: argparse.Namespace, volume: np.ndarray) -> Any:
 
 
 def ours(options: argparse.Namespace, volume: np.ndarray) -> Any:
-    from scanwright.core import Augmentation, Grid, Intensity, Memory, Plan, Preprocessing, Segmentation, Training
+    from scanwright.core import Grid
     from scanwright.inference.engines import open_engine
     from scanwright.inference.segment import Decision, on_source, slide_slabs
     from scanwright.preprocessing import lattice
 
     precision, overlap, crop = OURS[options.child]
-    plan = Plan(
-        task="segment",
-        classes=("one", "two"),
-        preprocessing=Preprocessing(
-            dimension=3, size=(options.window,) * 3, intensity=Intensity(method="window", low=0, high=1)
-        ),
-        segmentation=Segmentation(codes=((0,), (1,)), overlap=overlap, crop=crop),
-        augmentation=Augmentation(),
-        training=Training(budget_s=60),
-        candidates=(),
-        memory=Memory(predicted_mb=1, limit_mb=2),
+    plan = plan_of(options)
+    plan = plan.model_copy(
+        update={"segmentation": plan.segmentation.model_copy(update={"overlap": overlap, "crop": crop})}
     )
     data = (options.folder / "network.onnx").read_bytes()
     engine = open_engine(data, threads=options.threads, precision=precision).engine
-    engine.run(np.zeros((1, 1, *[options.window] * 3), np.float32))
+    engine.run(np.zeros((1, len(volume), *window_of(options)), np.float32))
     array = volume.astype(np.float16)
-    place = lattice(Grid(volume.shape[1:]), plan.preprocessing)
+    place = lattice(
+        Grid(volume.shape[1:]), plan.preprocessing.model_copy(update={"orientation": None, "spacing_mm": None})
+    )
 
     def answer() -> np.ndarray:
         slabs = slide_slabs(engine, array, plan, batch=1)
-        return on_source(slabs, place, Decision(chances=False), n_outputs=3).labels
+        return on_source(slabs, place, Decision(chances=False), n_outputs=plan.n_outputs).labels
 
     return answer
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from scanwright.core import Failure, Grid, InputError, ModelFileError, PlanError, Prediction, Volume
 from scanwright.inference import SegmentPredictor, open_engine, write_prediction
-from scanwright.inference.segment import gate, pictures, precision
+from scanwright.inference.segment import fewer_windows, gate, pictures, precision
 from scanwright.io import read_volume, write_nifti
 
 DATA = Path(__file__).resolve().parents[3] / ".." / "shared" / "data"
@@ -230,6 +230,54 @@ def test_a_precision_without_hope_is_not_asked_again(network: Any, plan: Any, mo
     gate(same, chosen, [clear] * 3, [None] * 3, eight_bit=other, threads=1, faster=0.0)
     assert asked.count(asked[0]) == 3
     assert sorted({asked.count(engine) for engine in asked}) == [1, 3]
+
+
+def test_windows_overlap_less_where_answers_stay_the_same(network: Any, plan: Any) -> None:
+    chosen = plan(("grey", "white"), size=(16, 16, 16), segmentation={"overlap": 0.5})
+    case = np.zeros((1, 40, 40, 40), np.float32)
+    case[0, 10:30, 10:30, 10:30] = 1.0
+    truth = (case[0] * 2).astype(np.uint8)
+    told = fewer_windows(bright(network), chosen, [case], [truth], threads=1, faster=0.0)
+    assert (told["overlap"], told["agreement"], told["dice_change"]) == (0.25, 1.0, 0.0)
+    slow = fewer_windows(bright(network), chosen, [case], [truth], threads=1, faster=1e9)
+    assert slow["overlap"] == 0.5
+    assert "not faster here" in slow["reason"]
+    assert fewer_windows(bright(network), plan(segmentation={"overlap": 0.25}), [], [])["overlap"] == 0.25
+
+
+def test_windows_keep_their_overlap_where_answers_depend_on_their_places(network: Any, plan: Any) -> None:
+    """A network that looks far beyond its voxel answers otherwise near the edge of a window, where zeros are padded."""
+    wide = np.zeros((3, 1, 15, 1, 1))
+    wide[1] = 1.0
+    edged = network((16, 16, 16), wide, [14.5, 0.0, -9.0])
+    chosen = plan(("grey", "white"), size=(16, 16, 16), segmentation={"overlap": 0.5})
+    told = fewer_windows(edged, chosen, [np.ones((1, 40, 40, 40), np.float32)], [None], threads=1, faster=0.0)
+    assert told["overlap"] == 0.5
+    assert told["agreement"] < 0.999
+    assert "stay equal" in told["reason"]
+
+
+def test_a_model_file_says_how_much_windows_overlap(network: Any, plan: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from scanwright.inference.segment import predictor as room
+
+    chosen = plan(("grey", "white"), size=(16, 16, 16), segmentation={"overlap": 0.5})
+    seen: list[float] = []
+    slabs = room.slide_slabs
+
+    def noted(engine: Any, array: Any, plan: Any, **rest: Any) -> Any:
+        seen.append(plan.segmentation.overlap)
+        return slabs(engine, array, plan, **rest)
+
+    monkeypatch.setattr(room, "slide_slabs", noted)
+    volume = Volume(np.full((1, 20, 20, 20), 255, np.uint8), Grid((20, 20, 20)))
+    for trust in ({}, {"windows": {"overlap": 0.25}}):
+        opened = SegmentPredictor.from_network(bright(network), chosen, trust=trust, threads=1)
+        assert opened.predict(volume).label_map is not None
+        assert opened.plan.segmentation is not None
+        assert opened.plan.segmentation.overlap == 0.5, "the plan is told as it was made"
+    assert seen == [0.5, 0.25]
+    with pytest.raises(ModelFileError, match="overlap of windows"):
+        SegmentPredictor.from_network(bright(network), chosen, trust={"windows": {"overlap": 2}}, threads=1)
 
 
 def test_unknown_precisions_and_other_tasks_are_refused(network: Any, plan: Any) -> None:

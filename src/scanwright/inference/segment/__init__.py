@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from scanwright.inference.segment.instances import InstanceRule, objects
     from scanwright.inference.segment.pieces import amounts, lesions_of, pieces_of
     from scanwright.inference.segment.postprocess import PostRule, StructureRule, SweepCase, sweep
-    from scanwright.inference.segment.precision import gate
+    from scanwright.inference.segment.precision import fewer_windows, gate
     from scanwright.inference.segment.predictor import SegmentPredictor
     from scanwright.inference.segment.prepared import lay_out_half
     from scanwright.inference.segment.sliding import Slab, slide, slide_slabs
@@ -26,6 +26,7 @@ _HOMES = {
     "StructureRule": "postprocess",
     "SweepCase": "postprocess",
     "amounts": "pieces",
+    "fewer_windows": "precision",
     "gate": "precision",
     "gaussian": "tiles",
     "lay_out_half": "prepared",
@@ -50,6 +51,7 @@ __all__ = [
     "StructureRule",
     "SweepCase",
     "amounts",
+    "fewer_windows",
     "gate",
     "gaussian",
     "lay_out_half",

@@ -18,6 +18,8 @@ LEAST_AGREEMENT = 0.999
 FASTER = 1.1
 """Gain in speed, on the machine that makes the model file, below which fewer bits are not worth it."""
 MOST_DICE_CHANGE = 0.002
+LESS_OVERLAP = 0.25
+"""Share of a window that the next one covers again, where answers stay the same by it."""
 _HOPELESS = 0.99
 """Share of equal voxels below which further cases are not looked at."""
 _SURE_S = 1.0
@@ -28,9 +30,10 @@ _WORDS = {"bf16": "bfloat16", "int8": "8-bit integers"}
 
 @dataclass(eq=False)
 class _Tried:
-    """What a precision did to the answers."""
+    """What a precision, or fewer windows, did to the answers."""
 
     engine: Engine
+    plan: Plan
     equal: int = 0
     total: int = 0
     seconds: list[float] = field(default_factory=list)
@@ -80,26 +83,12 @@ def gate(
     tried: dict[str, _Tried] = {}
     short = open_engine(network, threads=threads, precision="bf16").engine
     if getattr(short, "precision", "f32") == "bf16":
-        tried["bf16"] = _Tried(short)
+        tried["bf16"] = _Tried(short, plan)
     if eight_bit is not None:
-        tried["int8"] = _Tried(open_engine(eight_bit, threads=threads, precision="int8").engine)
+        tried["int8"] = _Tried(open_engine(eight_bit, threads=threads, precision="int8").engine, plan)
     if not tried:
         return {"precision": "f32", "reason": "This machine computes in single precision alone.", "n_cases": 0}
-    n = 0
-    for array, truth in zip(arrays, truths, strict=True):
-        n += 1
-        one, one_s = _answer(plain, array, plan)
-        right = None if truth is None else list(_dice(one, truth, plan))
-        for each in tried.values():
-            if each.hopeless():
-                continue
-            other, other_s = _answer(each.engine, array, plan)
-            each.seconds.append(other_s)
-            each.plain_s.append(one_s)
-            each.equal += int((one == other).all(axis=0).sum())
-            each.total += one[0].size
-            if truth is not None and right is not None:
-                each.dice += list(zip(right, _dice(other, truth, plan), strict=True))
+    n = _compare(plain, plan, tried.values(), arrays, truths)
     found = {name: each.told() for name, each in tried.items()}
     for name, facts in found.items():
         facts["refused"], facts["verdict"] = _verdict(_WORDS[name], facts, faster)
@@ -109,7 +98,67 @@ def gate(
     return {"precision": chosen, "reason": " ".join(words), "n_cases": n, "tried": found}
 
 
-def _verdict(name: str, told: dict[str, Any], faster: float) -> tuple[bool, str]:
+def fewer_windows(
+    network: bytes,
+    plan: Plan,
+    arrays: Iterable[NDArray[np.floating[Any]]],
+    truths: Iterable[NDArray[np.integer[Any]] | None],
+    *,
+    threads: int | None = None,
+    faster: float = FASTER,
+) -> dict[str, Any]:
+    """Compare windows that overlap less with the plan's on validation cases.
+
+    Args:
+        network: ``network.onnx``.
+        plan: Of the task ``segment``.
+        arrays: Prepared cases ``(C, i, j, k)``; looked at one at a time.
+        truths: True codes on the same lattices, 255 where unknown; None without truth.
+        threads: CPU threads to compute with; all that the process may use if None.
+        faster: Least gain in speed for fewer windows to be taken.
+
+    Returns:
+        For ``trust.json``: ``overlap`` (:data:`LESS_OVERLAP` where it is allowed, else the plan's), ``reason``,
+        ``n_cases``, ``agreement``, ``dice_change`` and ``speed`` of the smaller overlap.
+    """
+    if plan.segmentation is None or plan.segmentation.overlap <= LESS_OVERLAP:
+        return {"overlap": plan.segmentation.overlap if plan.segmentation else 0.0, "reason": "", "n_cases": 0}
+    engine = open_engine(network, threads=threads).engine
+    less = plan.model_copy(update={"segmentation": plan.segmentation.model_copy(update={"overlap": LESS_OVERLAP})})
+    tried = _Tried(engine, less)
+    n = _compare(engine, plan, [tried], arrays, truths)
+    told = tried.told()
+    refused, words = _verdict(f"windows that overlap by {LESS_OVERLAP:.0%}", told, faster, verb="Answering")
+    return {"overlap": plan.segmentation.overlap if refused else LESS_OVERLAP, "reason": words, "n_cases": n, **told}
+
+
+def _compare(
+    plain: Engine,
+    plan: Plan,
+    tried: Iterable[_Tried],
+    arrays: Iterable[NDArray[np.floating[Any]]],
+    truths: Iterable[NDArray[np.integer[Any]] | None],
+) -> int:
+    """Answer every case both ways, as long as there is hope; how many cases there were."""
+    ways, n = list(tried), 0
+    for array, truth in zip(arrays, truths, strict=True):
+        n += 1
+        one, one_s = _answer(plain, array, plan)
+        right = None if truth is None else list(_dice(one, truth, plan))
+        for each in ways:
+            if each.hopeless():
+                continue
+            other, other_s = _answer(each.engine, array, each.plan)
+            each.seconds.append(other_s)
+            each.plain_s.append(one_s)
+            each.equal += int((one == other).all(axis=0).sum())
+            each.total += one[0].size
+            if truth is not None and right is not None:
+                each.dice += list(zip(right, _dice(other, truth, plan), strict=True))
+    return n
+
+
+def _verdict(name: str, told: dict[str, Any], faster: float, verb: str = "Computing") -> tuple[bool, str]:
     """Whether a precision is refused, and a sentence."""
     agreement, change, speed = told["agreement"], told["dice_change"], told["speed"]
     if agreement < LEAST_AGREEMENT:
@@ -117,10 +166,10 @@ def _verdict(name: str, told: dict[str, Any], faster: float) -> tuple[bool, str]
     if change is not None and abs(change) > MOST_DICE_CHANGE:
         return True, f"Dice changes by {change:+.4f} in {name}."
     if speed < faster:
-        return True, f"Computing in {name} is not faster here (it takes {1 / max(speed, 1e-9):.1f} times as long)."
+        return True, f"{verb} in {name} is not faster here (it takes {1 / max(speed, 1e-9):.1f} times as long)."
     return (
         False,
-        f"Computing in {name} is {speed:.1f} times as fast here, and {agreement:.3%} of the voxels stay equal.",
+        f"{verb} in {name} is {speed:.1f} times as fast here, and {agreement:.3%} of the voxels stay equal.",
     )
 
 

@@ -80,6 +80,7 @@ class SegmentPredictor:
         told = trust or {}
         self.engine, self.engine_reason, self.plan = engine, engine_reason, plan
         self.segmentation: Segmentation = plan.segmentation
+        self._windows = with_overlap(plan, told)
         self.model, self.fingerprint = dict(model or {}), fingerprint
         self.post = PostRule.from_dict(told.get("post") or {})
         self.instance_rule = InstanceRule.from_dict(told.get("instances") or {})
@@ -188,7 +189,7 @@ class SegmentPredictor:
         """
         self._check_kind(volume)
         array = self.prepare(volume)
-        slabs = slide_slabs(self.engine, array, self.plan, mirror_axes=self.mirror_axes, emit=emit)
+        slabs = slide_slabs(self.engine, array, self._windows, mirror_axes=self.mirror_axes, emit=emit)
         placement = lattice(volume.grid, self.plan.preprocessing)
         return on_source(slabs, placement, self.decision, n_outputs=self.n_outputs)
 
@@ -316,6 +317,32 @@ class SegmentPredictor:
         for name, check in CAUTIONS.items():
             if name != "resolution" and (said := check(looked)) is not None:  # windows do not squeeze the image
                 yield said
+
+
+def with_overlap(plan: Plan, trust: Mapping[str, Any]) -> Plan:
+    """The plan with the overlap of windows that validation allows.
+
+    Args:
+        plan: Of the task ``segment``.
+        trust: Content of ``trust.json``; its ``windows`` as :func:`fewer_windows` told them.
+
+    Returns:
+        The plan, changed where a smaller overlap was found to answer the same.
+
+    Raises:
+        ModelFileError: The overlap is no share of a window.
+    """
+    windows = trust.get("windows")
+    told = windows.get("overlap") if isinstance(windows, Mapping) else None
+    if told is None or plan.segmentation is None:
+        return plan
+    if not isinstance(told, int | float) or not 0 <= told < 1:
+        raise ModelFileError(
+            f"The overlap of windows in trust.json is {told!r}.",
+            "It is a number from 0 to below 1.",
+            "Make the model file anew with `scanwright run`.",
+        )
+    return plan.model_copy(update={"segmentation": plan.segmentation.model_copy(update={"overlap": float(told)})})
 
 
 def allowed_precision(trust: Mapping[str, Any]) -> str:

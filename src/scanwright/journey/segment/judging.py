@@ -64,6 +64,7 @@ def judge(
         return read_evaluations(folder)
     from scanwright.evaluation.masks import mask_rows
     from scanwright.inference import SegmentPredictor
+    from scanwright.inference.segment.predictor import with_overlap
     from scanwright.training import export_segmenter, quantised
 
     with stage_events("evaluate", emit):
@@ -71,9 +72,11 @@ def judge(
         atomic_write(folder.work / "network.onnx", network)
         worth_it = plan.training.budget_s >= _EIGHT_BIT_FROM_S
         eight_bit = quantised(network, trained, plan, store) if worth_it else None
-        precision = _precision(network, eight_bit, plan, store, emit)
+        windows = _windows(network, plan, store, emit)
+        sparse = with_overlap(plan, {"windows": windows})
+        precision = _precision(network, eight_bit, sparse, store, emit)
         _keep_eight_bit(folder, eight_bit if precision["precision"] == "int8" else None)
-        first = {"mirror_axes": list(trained.tta_flips), "precision": precision}
+        first = {"mirror_axes": list(trained.tta_flips), "windows": windows, "precision": precision}
         predictor = SegmentPredictor.from_network(network, plan, trust=first, eight_bit=eight_bit)
         trust = first | _rules(predictor, plan, cohort, store, emit)
         write_json(folder.work / "trust.json", trust)
@@ -164,6 +167,19 @@ def _keep_eight_bit(folder: RunFolder, network: bytes | None) -> None:
         place.unlink(missing_ok=True)
     else:
         atomic_write(place, network)
+
+
+def _windows(network: bytes, plan: Plan, store: VoxelStore, emit: Emit) -> dict[str, Any]:
+    """How much windows must overlap, by a few validation cases."""
+    from scanwright.inference.segment import fewer_windows
+
+    rows = [int(n) for n in store.rows("val")[:_GATED]]
+    separate = plan.segmentation is not None and plan.segmentation.target == "instances"
+    truths = (None if separate else np.asarray(store.labels(n)) for n in rows)
+    found = fewer_windows(network, plan, (np.asarray(store.image(n)) for n in rows), truths)
+    if found["reason"]:
+        emit(Said(stage="evaluate", text=str(found["reason"])))
+    return found
 
 
 def _precision(network: bytes, eight_bit: bytes | None, plan: Plan, store: VoxelStore, emit: Emit) -> dict[str, Any]:

@@ -138,9 +138,11 @@ def make_segment_plan(
     looks = _looks(chosen, candidates[0], seconds, cohort)
     candidates, ensemble = _twinned(chosen, candidates, seconds, looks)
     norm = "batch" if candidates[0].batch_size >= 4 or chosen.spec.dimension == 2 else "instance"
+    how = f"The networks race for {_RACE:.0%} of the time, scored by validation Dice; the best is trained to the end."
+    if ensemble > 1:
+        how = "Both networks are trained to the end."
     chosen.reasons["candidates"] = (
-        f"The networks race for {_RACE:.0%} of the time, scored by validation Dice; the best is trained to the end. "
-        f"{norm.capitalize()} normalisation, for {candidates[0].batch_size} windows a step."
+        f"{how} {norm.capitalize()} normalisation, for {candidates[0].batch_size} windows a step."
     )
     chosen.reasons["training.ema"] = "A moving average of the weights steadies them."
     chosen.reasons["memory"] = f"{memory.limit_mb:.0f} MB, 80 % of what is free, may be used."
@@ -294,18 +296,19 @@ def _twinned(
 ) -> tuple[list[Candidate], int]:
     """Candidates with their steps, and how many are averaged: small volumes with time to spare get two networks.
 
-    The finest network that gets enough steps twice is raced twice, from different beginnings; the best
-    two of the race are trained to the end.
+    The finest network, if it gets enough steps twice, is trained twice from different beginnings. Nothing is
+    raced then: where so many steps are to be had, a coarser network leads early and loses in the end.
     """
     before = dict(chosen.reasons)
     alone = _steps(chosen, candidates, seconds, looks)
     finest = max(alone, key=lambda c: c.seconds_per_step)
     if chosen.spec.dimension == 3 and _windows(chosen) <= _TWIN_WINDOWS:
         twin = finest.model_copy(update={"name": f"{finest.name}-twin"})
-        kept = [c for c in candidates if c.name in {a.name for a in alone}]
-        pair = _steps(chosen, [*kept, twin], seconds, looks, ensemble=2)
-        found = [c for c in pair if c.name in (finest.name, twin.name)]
-        if len(found) == 2 and min(c.final_steps for c in found) >= _TWIN_STEPS:
+        pair = _steps(chosen, [finest, twin], seconds, looks, ensemble=2)
+        if len(pair) == 2 and min(c.final_steps for c in pair) >= _TWIN_STEPS:
+            for left in [key for key in chosen.reasons if key.startswith("candidates.") and key not in before]:
+                if left not in (f"candidates.{finest.name}", f"candidates.{twin.name}"):
+                    del chosen.reasons[left]
             chosen.reasons[f"candidates.{twin.name}"] = chosen.reasons["training.ensemble"] = (
                 "The volumes are small and there is time: two networks from different beginnings are averaged, "
                 "which is steadier than one trained longer."
@@ -323,7 +326,7 @@ def _steps(
     """Race and final steps of each candidate; one that cannot get enough of them is left out."""
     n_val = chosen.segmentation.look_windows
     while True:
-        race = _RACE * seconds if len(candidates) > 1 else 0.0
+        race = _RACE * seconds if len(candidates) > ensemble else 0.0
         done = []
         for one in candidates:
             look = n_val / one.batch_size * one.seconds_per_step / 3

@@ -18,10 +18,12 @@ def test_a_row_builds_and_takes_a_training_step(name: str) -> None:
     row = RECIPES[name]
     assert MODELS[row.model].kind == row.kind
     for dimension in (2, 3) if row.dimension == 0 else (row.dimension,):
-        assert dimension in MODELS[row.model].dims
+        axes = 3 if row.frames else dimension
+        assert axes in MODELS[row.model].dims
         side = min(max(row.side[0], 24 if dimension == 3 else 28), row.side[1])
-        model = build(row.model, dimension=dimension, in_channels=1, n_outputs=3, **row.arguments)
-        logits = model.train()(torch.zeros(2, 1, *(side,) * dimension))
+        shape = (2, side, side, 8) if row.frames else (1, *(side,) * dimension)
+        model = build(row.model, dimension=axes, in_channels=shape[0], n_outputs=3, **row.arguments)
+        logits = model.train()(torch.zeros(2, *shape))
         assert logits.shape == (2, 3)
         if row.kind == "network":
             logits.sum().backward()
@@ -49,6 +51,18 @@ def test_every_cohort_has_a_classical_candidate_and_in_time_a_network(dimension:
         networks = [r for r in rows.values() if r.kind == "network"]
         assert 1 <= len(networks) <= MOST_NETWORKS["gpu" if gpu else "cpu"]
         assert gpu or all(r.device == "any" for r in networks)
+
+
+@pytest.mark.parametrize("side", [16, 40, 41, 80, 81, 224])
+def test_sequences_get_networks_that_read_frames_and_the_mean_to_beat(side: int) -> None:
+    for seconds, gpu in ((60, False), (900, False), (1800, False), (300, True)):
+        rows = applicable(dimension=2, side=side, seconds=seconds, gpu=gpu, frames=True)
+        networks = {name: r for name, r in rows.items() if r.kind == "network"}
+        assert all(r.frames for r in networks.values())
+        assert any(r.model == "frames-mean" for r in networks.values())
+        assert any(r.model == "frames-lstm" for r in networks.values())
+    alone = applicable(dimension=2, side=side, seconds=1800, gpu=False)
+    assert not any(r.frames for r in alone.values())
 
 
 @pytest.mark.parametrize("n", [3, 10, 100, 1000, 5000, 100_000])

@@ -168,6 +168,7 @@ def predict(
     out: Path | str | None = None,
     heatmap: bool = True,
     write: Sequence[str] | None = None,
+    table: Path | str | None = None,
     emit: Emit = silent,
 ) -> list[Prediction | Failure]:
     """Ask a model about images. Needs no torch.
@@ -178,6 +179,7 @@ def predict(
         out: Folder for JSON, heat maps and ``predictions.csv``; None writes nothing.
         heatmap: Whether heat maps are wanted.
         write: What to write of a segmentation, such as ``("nifti", "seg", "sr")``; the usual files if None.
+        table: Table of the cases' columns, for a model that learnt them; a column of it names the cases.
         emit: Receiver of progress.
 
     Returns:
@@ -193,7 +195,8 @@ def predict(
     paths = [images] if isinstance(images, str | Path) else list(images)
     with stage_events("predict", emit):
         cases = asked_cases([Path(p) for p in paths])
-        return answer(Path(model), cases, out=Path(out) if out else None, heatmap=heatmap, write=write, emit=emit)
+        where, beside = Path(out) if out else None, Path(table) if table else None
+        return answer(Path(model), cases, out=where, heatmap=heatmap, write=write, table=beside, emit=emit)
 
 
 def open_model(path: Path | str, *, engine: str = "auto", threads: int | None = None) -> Predictor | SegmentPredictor:

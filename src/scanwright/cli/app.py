@@ -12,6 +12,7 @@ import typer
 from scanwright.cli.options import (
     AsJson,
     BudgetText,
+    ColumnsText,
     Devices,
     Labels,
     Layout,
@@ -87,6 +88,7 @@ def _stage(name: str, text: str) -> None:
         layout: Layout = None,
         modality: Modality = None,
         sequence: SequenceOf = None,
+        columns: ColumnsText = None,
         devices: Devices = "auto",
         plan: PlanFile = None,
         repair: Repair = "auto",
@@ -96,8 +98,8 @@ def _stage(name: str, text: str) -> None:
         wishes = {"structures": structures} if structures else {}
         _run(
             source, stage or until, quiet, out=out, budget=budget, seed=seed, task=task, labels=labels,
-            patient=patient, layout=layout, modality=modality, sequence=sequence, devices=devices, plan=plan,
-            repair=repair, **wishes,
+            patient=patient, layout=layout, modality=modality, sequence=sequence, columns=columns, devices=devices,
+            plan=plan, repair=repair, **wishes,
         )  # fmt: skip
 
     if stage:  # a stage is where it stops: only run may say so
@@ -164,6 +166,10 @@ def predict(
     ),
     heatmap: Annotated[bool, typer.Option("--heatmap/--no-heatmap", help="Draw where the model looked.")] = True,
     write: Write = None,
+    table: Annotated[
+        Path | None,
+        typer.Option("--table", help="Table of the cases' columns, for a model that learnt them.", show_default=False),
+    ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -176,6 +182,7 @@ def predict(
 
     kinds = kinds_of(write)
     wishes: dict[str, Any] = {"write": kinds} if kinds else {}
+    wishes |= {"table": table} if table else {}
     with Show(quiet=quiet or as_json) as show:
         answers = workflow.predict(model, images, out=out, heatmap=heatmap, emit=show, **wishes)
     failures = [a for a in answers if isinstance(a, Failure)]

@@ -42,6 +42,14 @@ SequenceOf = Annotated[
         show_default=False,
     ),
 ]
+ColumnsText = Annotated[
+    str | None,
+    typer.Option(
+        "--columns",
+        help="Columns of the table to learn beside the images: names with commas, or all. Default: none.",
+        show_default=False,
+    ),
+]
 Devices = Annotated[str, typer.Option("--devices", help="auto, cpu, cuda, or how many devices to train on.")]
 PlanFile = Annotated[
     Path | None, typer.Option("--plan", help="Follow this plan.json instead of making one.", show_default=False)

@@ -264,6 +264,7 @@ class Plan(_Strict):
 
     ``operating_point`` is ``middle``, ``balanced``, ``accuracy``, ``sensitivity>=0.95`` or
     ``specificity>=0.95``. ``reasons`` maps dotted field paths (``"preprocessing.size"``) to a sentence.
+    ``columns`` are those of the table that are learnt beside the images, and fused with them.
     """
 
     format: Literal["scanwright-plan/1"] = PLAN_FORMAT
@@ -276,6 +277,7 @@ class Plan(_Strict):
     training: Training
     candidates: tuple[Candidate, ...]
     memory: Memory
+    columns: tuple[str, ...] = ()
     operating_point: str = "middle"
     n_bootstrap: int = 1000
     seed: int = 0

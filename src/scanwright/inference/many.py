@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -35,6 +35,7 @@ def predict_many(
     batch: int | None = None,
     heatmap: bool = True,
     total: int | None = None,
+    columns: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Iterator[Prediction | Failure]:
     """Answer for many cases, in order.
 
@@ -47,6 +48,7 @@ def predict_many(
         batch: Cases to run at once; as many as the predictor's chunk, at most 16, if None.
         heatmap: Whether to say where the evidence lies.
         total: Number of cases; ``len(items)`` if it has one.
+        columns: Of a model that learnt a table: case id to what the table says of it.
 
     Yields:
         A prediction for each case, or a failure that names the case and the reason.
@@ -67,7 +69,7 @@ def predict_many(
             while waiting:
                 group = [waiting.popleft() for _ in range(min(batch, len(waiting)))]
                 read_ahead()
-                for result in _answers(predictor, group, heatmap=heatmap):
+                for result in _answers(predictor, group, heatmap=heatmap, columns=columns or {}):
                     done += 1
                     yield result
                     emit(_progress("predict", done, total, began))
@@ -83,7 +85,11 @@ def _read(predictor: Predictor, load: Callable[[], Volume]) -> _Ready:
 
 
 def _answers(
-    predictor: Predictor, group: Sequence[tuple[str, Future[_Ready]]], *, heatmap: bool
+    predictor: Predictor,
+    group: Sequence[tuple[str, Future[_Ready]]],
+    *,
+    heatmap: bool,
+    columns: Mapping[str, Mapping[str, Any]],
 ) -> Iterator[Prediction | Failure]:
     """Run one batch; a case that cannot be read, run or drawn becomes a failure."""
     failed = {n: error for n, (_, future) in enumerate(group) if (error := future.exception()) is not None}
@@ -99,7 +105,10 @@ def _answers(
         ready, at = future.result(), good.index(n)
         try:
             known = row(outputs, at) if outputs is not None else predictor.run(ready.array[None])
-            yield predictor.answer(ready.volume, ready.array, known, case=case, heatmap=heatmap, started=ready.started)
+            told = columns.get(case)
+            yield predictor.answer(
+                ready.volume, ready.array, known, case=case, heatmap=heatmap, started=ready.started, columns=told
+            )
         except Exception as error:  # noqa: BLE001 - one bad case must not cost the others their answer
             yield Failure(case, say(error))
 

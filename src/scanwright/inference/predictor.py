@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,10 @@ from scanwright.inference.strip import film_strip
 from scanwright.io.model_file import ModelFile, read_model_file
 from scanwright.preprocessing import prepare
 from scanwright.preprocessing.frames import as_clip, picked
+
+if TYPE_CHECKING:
+    from scanwright.trust import Trust
+    from scanwright.trust.columns import Cell
 
 Array = NDArray[np.float32]
 
@@ -49,6 +53,7 @@ class Predictor:
         fingerprint: Fingerprint | None = None,
         engine_reason: str = "",
     ) -> None:
+        from scanwright.inference.beside import Beside
         from scanwright.trust import Trust
 
         self.engine = engine
@@ -57,7 +62,12 @@ class Predictor:
         self.model = dict(model or {})
         self.fingerprint = fingerprint
         self.explanation: dict[str, Any] = dict((trust or {}).get("explanation") or {})
-        self.trust = Trust.from_dict(dict(trust)) if trust else None
+        told = dict(trust or {})
+        parts = {name: told.pop(name, None) for name in ("columns", "fusion", "image")}
+        self.trust = Trust.from_dict(told) if told else None
+        self.table = Beside.of(parts, self.trust) if parts["columns"] else None
+        if self.table is not None:
+            self.trust = self.table.image
 
     @classmethod
     def load(cls, model: Path | str | ModelFile, *, engine: str = "auto", threads: int | None = None) -> Predictor:
@@ -181,13 +191,17 @@ class Predictor:
         """Make the array that the network takes, ``(C, *size)``."""
         return prepare(volume, self.plan.preprocessing)
 
-    def predict(self, volume: Volume, *, case: str = "case", heatmap: bool = True) -> Prediction:
+    def predict(
+        self, volume: Volume, *, case: str = "case", heatmap: bool = True, columns: Mapping[str, Cell] | None = None
+    ) -> Prediction:
         """Answer for one volume.
 
         Args:
             volume: The image.
             case: Case id, or the file's name.
             heatmap: Whether to say where the evidence lies.
+            columns: Of a model that learnt a table: what the table says of the case. Without it the image
+                answers alone, and that is said.
 
         Returns:
             The answer, with its heat map on the volume's own grid unless the model's heat
@@ -200,7 +214,7 @@ class Predictor:
         started = time.perf_counter()
         array = self.prepare(volume)
         outputs = self.run(array[None])
-        return self.answer(volume, array, outputs, case=case, heatmap=heatmap, started=started)
+        return self.answer(volume, array, outputs, case=case, heatmap=heatmap, started=started, columns=columns)
 
     def predict_many(
         self,
@@ -210,22 +224,25 @@ class Predictor:
         batch: int | None = None,
         heatmap: bool = True,
         total: int | None = None,
+        columns: Mapping[str, Mapping[str, Cell]] | None = None,
     ) -> Iterator[Prediction | Failure]:
         """Answer for many cases; see :func:`scanwright.inference.many.predict_many`."""
         from scanwright.inference.many import predict_many
 
-        return predict_many(self, items, emit=emit, batch=batch, heatmap=heatmap, total=total)
+        return predict_many(self, items, emit=emit, batch=batch, heatmap=heatmap, total=total, columns=columns)
 
-    def probabilities(self, logits: Array) -> NDArray[np.float64]:
+    def probabilities(self, logits: Array, trust: Trust | None = None) -> NDArray[np.float64]:
         """Calibrated probabilities ``(N, K)``; empty ``(N, 0)`` for ``regress``.
 
         Args:
             logits: ``(N, n_outputs)``.
+            trust: Calibration; that of the image if None.
         """
         if self.task == "regress":
             return np.zeros((len(logits), 0))
-        if self.trust is not None:
-            return np.asarray(self.trust.probabilities(logits), dtype=np.float64)
+        trust = trust or self.trust
+        if trust is not None:
+            return np.asarray(trust.probabilities(logits), dtype=np.float64)
         return raw_probabilities(logits, self.task)
 
     def answer(
@@ -237,6 +254,7 @@ class Predictor:
         case: str,
         heatmap: bool = True,
         started: float | None = None,
+        columns: Mapping[str, Cell] | None = None,
     ) -> Prediction:
         """Put the network's outputs for one case into words and pictures.
 
@@ -247,17 +265,21 @@ class Predictor:
             case: Case id, or the file's name.
             heatmap: Whether to say where the evidence lies.
             started: ``time.perf_counter()`` when work on the case began.
+            columns: See :meth:`predict`.
 
         Returns:
             The prediction.
         """
         started = time.perf_counter() if started is None else started
         logits = outputs["logits"][:1]
-        probabilities = self.probabilities(logits)
-        label, value, target = self._words(logits, probabilities)
+        told = None if self.table is None else self.table.of_case(logits, columns)
+        trust, logits = (self.trust, logits) if told is None else (told.trust, told.logits)
+        probabilities = self.probabilities(logits, trust)
+        label, value, target = self._words(logits, probabilities, trust)
         name = self.classes[target]
         faithful, hidden = self._examined(name)
         warnings = list(cautions(volume, self.plan.preprocessing, self.fingerprint))
+        warnings += [told.caution] if told is not None and told.caution else []
         frames = self.plan.preprocessing.frames
         if frames is not None and volume.channel == "time":
             volume = as_clip(volume)
@@ -309,12 +331,15 @@ class Predictor:
             [self._words(logits[n : n + 1], probabilities[n : n + 1])[2] for n in range(len(logits))], dtype=np.int64
         )
 
-    def _words(self, logits: Array, probabilities: NDArray[np.float64]) -> tuple[str, float | None, int]:
+    def _words(
+        self, logits: Array, probabilities: NDArray[np.float64], trust: Trust | None = None
+    ) -> tuple[str, float | None, int]:
         """Name of the answer, the number (``regress``), and the class that the heat map speaks for."""
         if self.task == "regress":
             value = float(logits[0, 0])
             return f"{value:.4g}", value, 0
-        answers = np.asarray(self.trust.answers(probabilities) if self.trust else raw_answers(probabilities, self.task))
+        trust = trust or self.trust
+        answers = np.asarray(trust.answers(probabilities) if trust else raw_answers(probabilities, self.task))
         if self.task != "multilabel":
             answer = int(answers.reshape(-1)[0])
             return self.classes[answer], None, answer

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from os.path import commonpath
 from pathlib import Path
@@ -190,6 +190,7 @@ def answer(
     out: Path | None,
     heatmap: bool = True,
     write: Sequence[str] | None = None,
+    table: Path | None = None,
     emit: Emit = silent,
 ) -> list[Prediction | Failure]:
     """Ask a model about cases, and write what it says.
@@ -200,6 +201,7 @@ def answer(
         out: Folder for JSON, heat maps and ``predictions.csv``; None writes nothing.
         heatmap: Whether heat maps are wanted.
         write: What to write of a segmentation; the usual files if None.
+        table: Table of the cases' columns; see :func:`cells_of`.
         emit: Receiver of progress.
 
     Returns:
@@ -212,7 +214,9 @@ def answer(
     cases = with_channels(asked, spec.channels) if spec.frames is None else with_frames(asked, spec.frames)
     places = {name: place for name, _, place in cases}
     answers: list[Prediction | Failure] = []
-    for one in predictor.predict_many([(name, read) for name, read, _ in cases], emit=emit, heatmap=heatmap):
+    items = [(name, read) for name, read, _ in cases]
+    more = {} if table is None else {"columns": cells_of(table, places)}
+    for one in predictor.predict_many(items, emit=emit, heatmap=heatmap, **more):  # type: ignore[arg-type]
         if out is not None and isinstance(one, Prediction):
             write_prediction(one, out, source=places[one.case], kinds=write)
             if len(cases) > _KEPT_WHOLE:
@@ -223,6 +227,54 @@ def answer(
     if out is not None:
         write_answers(answers, out)
     return answers
+
+
+def cells_of(table: Path, places: Mapping[str, Path]) -> dict[str, dict[str, str | float | None]]:
+    """What a table says of cases.
+
+    Args:
+        table: csv, tsv, xlsx or parquet.
+        places: Case name to its file or folder.
+
+    Returns:
+        Case name to its cells, for the cases that a row names: by case name, file name with or without
+        suffix, or folder.
+
+    Raises:
+        InputError: There is no such table, or none of its columns names a case.
+    """
+    from scanwright.intake.layouts.table_columns import value
+    from scanwright.intake.layouts.table_file import read_sheet
+    from scanwright.intake.place import stem_of
+
+    if not table.is_file():
+        raise InputError(
+            f"There is no table at {table}.", "--table names a csv, tsv, xlsx or parquet file.", "Check the path."
+        )
+    sheet = read_sheet(table, table.name)
+    known: dict[str, str] = {}
+    for case, place in places.items():
+        for name in (case, stem_of(case), place.name, stem_of(place.name), str(place)):
+            known.setdefault(name.casefold(), case)
+
+    def case_of(cell: str) -> str | None:
+        text = cell.strip().replace("\\", "/").casefold()
+        return known.get(text) or known.get(text.rsplit("/", 1)[-1]) or known.get(stem_of(text))
+
+    named = {column: [case_of(cell) for cell in cells] for column, cells in sheet.columns.items()}
+    best = max(named, key=lambda column: len({c for c in named[column] if c}), default="")
+    if not best or not any(named[best]):
+        first = next(iter(places), "")
+        raise InputError(
+            f"No column of {table.name} names a case such as {first!r}.",
+            "A column must hold the case's name, file name or folder.",
+            "Add such a column, or leave --table out: the images are then answered alone.",
+        )
+    rows: dict[str, dict[str, str | float | None]] = {}
+    for line, case in enumerate(named[best]):
+        if case is not None:
+            rows[case] = {column: value(cells[line]) for column, cells in sheet.columns.items() if column != best}
+    return rows
 
 
 def write_answers(answers: Sequence[Prediction | Failure], out: Path) -> None:

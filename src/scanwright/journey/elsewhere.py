@@ -195,7 +195,8 @@ def without_seen(cohort: Cohort, file: ModelFile, prepared: Callable[[Case], np.
 
 def _answers(predictor: Predictor, cohort: Cohort, emit: Emit) -> list[Prediction | Failure]:
     items = [(c.id, lambda c=c: read_case(c, root=cohort.root)) for c in cohort.cases]  # type: ignore[misc]
-    return list(predictor.predict_many(items, emit=emit, heatmap=False))
+    columns = {c.id: c.covariates for c in cohort.cases}
+    return list(predictor.predict_many(items, emit=emit, heatmap=False, columns=columns))
 
 
 def _evaluations(file: ModelFile, cohort: Cohort, predictions: list[Prediction]) -> list[Evaluation]:

@@ -111,7 +111,7 @@ def show_case(predictor: Predictor, case: Case, volume: Volume, row: dict[str, s
     Returns:
         Names, probability, picture, overlay and whether the answer is right.
     """
-    answer = predictor.predict(volume, case=case.id, heatmap=True)
+    answer = predictor.predict(volume, case=case.id, heatmap=True, columns=case.covariates)
     chance = max(answer.probabilities) if answer.probabilities else answer.value
     return {
         "case": case.id,

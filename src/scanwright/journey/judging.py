@@ -19,6 +19,7 @@ from scanwright.core import Case, Cohort, Emit, Evaluation, Part, Plan, Said
 from scanwright.evaluation import evaluate, majority_baseline, metrics_json, prediction_rows
 from scanwright.io import Store, atomic_write, write_json
 from scanwright.io.run_folder import RunFolder, stage_events
+from scanwright.journey.fusing import Fused, fuse
 from scanwright.journey.learning import train_digest
 from scanwright.trust import fit_trust
 
@@ -61,6 +62,7 @@ def judge(
 
     with stage_events("evaluate", emit):
         rows = {part: _labelled(store, part) for part in _JUDGED}
+        told: dict[str, Any] = {}
         networks = {
             "model": export_network(trained, plan, rows=store.images[:8]),
             "linear": export_network(trained, plan, which="baseline", rows=store.images[:8]),
@@ -70,6 +72,10 @@ def judge(
         shares: dict[Part, tuple[Floats, Answers]] = {}
         for who, network in networks.items():
             logits = {part: _logits(network, plan, store, rows[part], emit) for part in _JUDGED}
+            if who == "model" and plan.columns:
+                fused = _fused(cohort, plan, store, rows, logits, emit)
+                logits, told = fused.logits, fused.told
+                evaluations += fused.evaluations
             trust = fit_trust(
                 logits["val"],
                 store.labels[rows["val"]],
@@ -85,11 +91,11 @@ def judge(
                 if who == "model":
                     shares[part] = (chances, answers)
             if who == "model":
-                write_json(folder.work / "trust.json", trust.to_dict())
+                write_json(folder.work / "trust.json", trust.to_dict() | told)
                 plain = trust.uncalibrated(logits["test"])
                 if plain is not None:
                     evaluations.append(_evaluate(plan, store, rows["test"], "test", "uncalibrated", plain, None))
-                if plan.preprocessing.frames is not None:
+                if plan.preprocessing.frames is not None and not plan.columns:
                     mixed = _logits(network, plan, store, rows["test"], emit, Shuffled(store.images, plan.seed))
                     chances = trust.probabilities(mixed)
                     answers = None if plan.task == "regress" else trust.answers(chances)
@@ -103,6 +109,21 @@ def judge(
             emit(Said(stage="evaluate", text=text, level="warn"))
         folder.mark_done("evaluate", digest)
     return evaluations
+
+
+def _fused(
+    cohort: Cohort,
+    plan: Plan,
+    store: Store,
+    rows: dict[Part, NDArray[np.intp]],
+    logits: dict[Part, Floats],
+    emit: Emit,
+) -> Fused:
+    def judge_part(part: Part, who: str, chances: Floats, answers: Answers) -> Evaluation:
+        return _evaluate(plan, store, rows[part], part, who, chances, answers)
+
+    every: dict[Part, NDArray[np.intp]] = {"train": _labelled(store, "train"), **rows}
+    return fuse(cohort, plan, store, every, logits, judge_part, emit)
 
 
 def read_evaluations(folder: RunFolder) -> list[Evaluation]:

@@ -157,7 +157,7 @@ def command(request: Request, folder: RunFolder) -> str:
         f"{request.budget.seconds:g}s",
     ]
     words += ["--seed", str(request.seed)]
-    for option in ("task", "labels", "patient", "layout", "structures", "modality", "sequence", "plan"):
+    for option in ("task", "labels", "patient", "layout", "structures", "modality", "sequence", "columns", "plan"):
         value = getattr(request, option)
         if value is not None:
             words += [f"--{option}", str(value)]

@@ -39,7 +39,7 @@ def make_plan(folder: RunFolder, cohort: Cohort, request: Request, emit: Emit) -
     from scanwright.plan import check_plan
 
     given = _read_text(request.plan) if request.plan else ""
-    wishes = f"{locked_digest(cohort)} {request.budget.seconds} {request.seed} {request.devices} {given}"
+    wishes = f"{locked_digest(cohort)} {request.budget.seconds} {request.seed} {request.devices} {given} {request.columns or ''}"
     digest = hashlib.sha256(wishes.encode()).hexdigest()
     if folder.is_done("plan", digest, "plan.json", "fingerprint.json"):
         plan = Plan.from_json(_read_text(folder / "plan.json"))
@@ -113,7 +113,49 @@ def choose_labels(cohort: Cohort, request: Request, emit: Emit) -> tuple[Fingerp
         cache=request.cache,
         emit=emit,
     )
+    columns = wanted_columns(cohort, request.columns)
+    if columns:
+        why = f"Asked for: {len(columns)} columns are learnt beside the images; validation says how much they count."
+        plan = plan.model_copy(update={"columns": columns, "reasons": plan.reasons | {"columns": why}})
     return fingerprint, plan
+
+
+def wanted_columns(cohort: Cohort, wish: str | None) -> tuple[str, ...]:
+    """Columns that a person asked for.
+
+    Args:
+        cohort: Its covariates.
+        wish: Names joined by commas, ``"all"``, or None.
+
+    Returns:
+        Names in the order of the table.
+
+    Raises:
+        InputError: There is no such column, or no table.
+    """
+    from difflib import get_close_matches
+
+    if wish is None or wish.strip().lower() in ("", "no", "none"):
+        return ()
+    known = list(dict.fromkeys(key for case in cohort.cases for key in case.covariates))
+    if not known:
+        raise InputError(
+            f"--columns {wish} was asked for, and no case has further columns.",
+            "Columns stand in the table that names the images and their labels.",
+            "Put them into that table, or leave --columns out.",
+        )
+    if wish.strip().lower() == "all":
+        return tuple(known)
+    names = [name.strip() for name in wish.split(",") if name.strip()]
+    for name in names:
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            raise InputError(
+                f"There is no column {name!r} to learn from.",
+                f"The table's further columns are {', '.join(known[:12])}{', ...' if len(known) > 12 else ''}.",
+                f"Did you mean --columns {near[0]}?" if near else "Name one of these, or all.",
+            )
+    return tuple(n for n in known if n in names)
 
 
 def prepare(folder: RunFolder, cohort: Cohort, plan: Plan, emit: Emit) -> AnyStore:

@@ -27,6 +27,7 @@ class Request:
         structures: What label values of masks stand for, such as ``"1=liver,2=tumour"``.
         modality: DICOM code of the modality.
         sequence: Whether cases are sequences of frames: ``"no"``, ``"slice"``, ``"time"``, ``"visit"`` or a column.
+        columns: Columns of the table to learn beside the images, joined by commas, or ``"all"``.
         budget: How long the whole run may take.
         seed: Seed of everything random, 0 or more.
         devices: ``"auto"``, ``"cpu"``, ``"cuda"``, or how many devices to train on.
@@ -49,6 +50,7 @@ class Request:
     structures: str | None = None
     modality: str | None = None
     sequence: str | None = None
+    columns: str | None = None
     budget: Budget = field(default_factory=lambda: Budget(600.0))
     seed: int = 0
     devices: str = "auto"

@@ -23,6 +23,8 @@ WHO = {
     "linear": "Linear baseline",
     "majority": "Majority floor",
     "shuffled": "Frames in random order",
+    "image": "Image alone",
+    "columns": "Table alone",
     "floor": "Floor",
 }
 _TILES = {"regress": ("mae", "r2", "spearman"), "ordinal": ("auroc", "accuracy", "quadratic_kappa", "ece")}
@@ -112,7 +114,10 @@ def comparison(contents: ReportContents, judged: Evaluation) -> dict[str, Any]:
     Returns:
         ``heads`` (names of predictors) and ``rows`` (title, meaning, cells).
     """
-    found = {who: contents.judged(who, judged.part) for who in ("model", "shuffled", "linear", "majority")}
+    found = {
+        who: contents.judged(who, judged.part)
+        for who in ("model", "image", "columns", "shuffled", "linear", "majority")
+    }
     shown = {who: e for who, e in found.items() if e is not None}
     rows = []
     for name, metric in metrics_of(judged.task).items():

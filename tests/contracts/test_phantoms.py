@@ -12,7 +12,6 @@ import pytest
 from scanwright.core.events import Finished, Progress, Started
 from scanwright.phantom import KINDS, write_phantom
 
-
 CLASSES = {"heart-clip": {"early", "late"}, "chest-followup": {"growing", "shrinking"}}
 """Kinds in which the order of frames is the only signal."""
 

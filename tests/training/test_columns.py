@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from scanwright.training.columns import fit_columns  # noqa: E402
+from scanwright.training.columns import fit_columns
 
 
 def table(n: int = 200, seed: int = 0) -> tuple[list[dict[str, Any]], np.ndarray]:

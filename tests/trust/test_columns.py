@@ -31,7 +31,9 @@ def test_what_a_row_leaves_empty_is_named() -> None:
     assert model().missing({"age": "old", "sex": None}) == ("age", "sex")
 
 
-@pytest.mark.parametrize(("cell", "years"), [("2020-07-02", 2020.5), ("20200702", 2020.5), (20200702.0, 2020.5), (2020.5, 2020.5)])
+@pytest.mark.parametrize(
+    ("cell", "years"), [("2020-07-02", 2020.5), ("20200702", 2020.5), (20200702.0, 2020.5), (2020.5, 2020.5)]
+)
 def test_dates_become_years(cell: str | float, years: float) -> None:
     assert as_number(cell, "date") == pytest.approx(years, abs=0.01)
 

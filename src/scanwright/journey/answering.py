@@ -211,6 +211,12 @@ def answer(
 
     predictor = open_predictor(model)
     spec = predictor.plan.preprocessing
+    if table is not None and not predictor.plan.columns:
+        raise InputError(
+            f"--table {table} was given, and this model learnt from images alone.",
+            "A table is asked of models that were trained with --columns.",
+            "Leave --table out.",
+        )
     cases = with_channels(asked, spec.channels) if spec.frames is None else with_frames(asked, spec.frames)
     places = {name: place for name, _, place in cases}
     answers: list[Prediction | Failure] = []

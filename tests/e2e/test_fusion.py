@@ -111,3 +111,26 @@ def test_another_cohort_is_judged_with_its_columns(typed: Typed, finished: Path,
     found = typed("evaluate", finished / "model.scanwright", other, "--labels", "diagnosis", "--out", tmp_path / "out")
     assert found.returncode == 0, found.stdout + found.stderr
     assert json.loads((tmp_path / "out" / "metrics.json").read_text())["test"]["auroc"]["value"] > 0.6
+
+
+def test_the_service_takes_columns(finished: Path, cohort: Path) -> None:
+    from starlette.testclient import TestClient
+
+    from scanwright.serving.app import create_app
+    from scanwright.serving.server import open_models
+
+    sent = [("files", ("a.png", (cohort / "images" / "p0_001.png").read_bytes(), "image/png"))]
+    with TestClient(
+        create_app(open_models([finished / "model.scanwright"])), base_url="http://127.0.0.1:8000"
+    ) as client:
+        young, old = (
+            client.post("/v1/predict", files=sent, params={"columns": json.dumps({"age": age, "sex": "F"})}).json()
+            for age in (20, 90)
+        )
+        assert young["results"][0]["probabilities"]["ill"] < old["results"][0]["probabilities"]["ill"]
+        assert not any("table" in w for w in old["results"][0]["warnings"])
+        alone = client.post("/v1/predict", files=sent).json()["results"][0]
+        assert any("answered without the table" in w for w in alone["warnings"])
+        wrong = client.post("/v1/predict", files=sent, params={"columns": "age=3"})
+        assert wrong.status_code == 422
+        assert wrong.json()["error"]["code"] == "columns"

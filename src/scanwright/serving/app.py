@@ -7,6 +7,7 @@ over the same ``Service``; the guard, the store and the crew do not change for i
 from __future__ import annotations
 
 import asyncio
+import json
 import pathlib
 import shutil
 import threading
@@ -169,6 +170,10 @@ async def predict(
     model: Annotated[str | None, Query(description="name of the model; the first one by default")] = None,
     heatmap: Annotated[bool, Query(description="whether heat maps are wanted")] = True,
     slices: Annotated[bool, Query(description="whether the slices of volumes are kept, to be leafed through")] = False,
+    columns: Annotated[
+        str | None,
+        Query(description='of a model that learnt a table: its columns for these cases as JSON, such as {"age": 61}'),
+    ] = None,
 ) -> dict[str, Any]:
     """Answer one or several images.
 
@@ -178,16 +183,51 @@ async def predict(
     """
     service = _service(request)
     slot = service.shelf.pick(model)
+    told = cells_of(columns)
     with service.crew.seat():
         folder = await asyncio.to_thread(service.results.new_folder)
         try:
             uploads = await receive_files(request, folder, service.limits)
             return await service.crew.run(
-                lambda stop: service.desk.answer(uploads, folder, slot, heatmap=heatmap, stop=stop, slices=slices),
+                lambda stop: service.desk.answer(
+                    uploads, folder, slot, heatmap=heatmap, stop=stop, slices=slices, columns=told
+                ),
                 request.is_disconnected,
             )
         finally:
             await asyncio.to_thread(shutil.rmtree, folder, True)
+
+
+def cells_of(text: str | None) -> dict[str, str | float | None] | None:
+    """What a request says of a table's columns.
+
+    Args:
+        text: A JSON object of names and words, numbers or null; None or empty if nothing is said.
+
+    Returns:
+        Column to cell, None if nothing is said.
+
+    Raises:
+        Refusal: 422 if it is anything else.
+    """
+    if not text or not text.strip():
+        return None
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    plain = isinstance(found, dict) and all(
+        v is None or (isinstance(v, str | int | float) and not isinstance(v, bool)) for v in found.values()
+    )
+    if not plain:
+        raise Refusal(
+            422,
+            "columns is no JSON object of plain cells.",
+            "A cell is a word, a number or null.",
+            'Write columns={"age": 61, "sex": "F"}.',
+            code="columns",
+        )
+    return {str(name): v if v is None or isinstance(v, str) else float(v) for name, v in found.items()}
 
 
 def _expired() -> Refusal:

@@ -6,7 +6,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,7 @@ class Desk:
         heatmap: bool,
         stop: threading.Event,
         slices: bool = False,
+        columns: Mapping[str, str | float | None] | None = None,
     ) -> dict[str, Any]:
         """Answer every case of a request.
 
@@ -63,6 +64,7 @@ class Desk:
             heatmap: Whether heat maps are wanted.
             stop: Set when nobody waits for the answer any more.
             slices: Whether the slices of volumes are kept, to be leafed through.
+            columns: What the sender says of the cases' table, for a model that learnt one.
 
         Returns:
             The body of the answer; see ``schemas.Answer``.
@@ -73,6 +75,14 @@ class Desk:
         began = time.monotonic()
         model = slot.get()
         spec = model.plan.preprocessing
+        if columns is not None and not model.plan.columns:
+            raise Refusal(
+                422,
+                f"Columns were sent, and {slot.name} learnt from images alone.",
+                "Columns are asked of models that were trained with --columns.",
+                "Leave them out.",
+                code="columns",
+            )
         by: FramesBy = spec.frames.by if spec.frames else ""
         # a 2-D network may go through volumes
         volumes = spec.dimension == 3 or spec.orientation is not None or by == "slice"
@@ -83,7 +93,7 @@ class Desk:
             try:
                 if stop.is_set() or time.monotonic() - began > self.limits.request_s:
                     raise _out_of_time(piece.name, self.limits.request_s)
-                results.append(self._case(piece, slot, heatmap, slices))
+                results.append(self._case(piece, slot, heatmap, slices, columns))
             except Exception as error:  # noqa: BLE001 - one bad case must not cost the others their answer
                 refused.append((piece.name, _translated(piece, refusal_of(error, about=piece.name))))
         log.info("%s: %d answered, %d refused, %.2f s", slot.name, len(results), len(refused), time.monotonic() - began)
@@ -91,10 +101,17 @@ class Desk:
             raise _none_answered(refused)
         return {"model": slot.identity(), "results": results, "failures": _failures(refused)}
 
-    def _case(self, piece: Piece, slot: Slot, heatmap: bool, slices: bool) -> dict[str, Any]:
+    def _case(
+        self,
+        piece: Piece,
+        slot: Slot,
+        heatmap: bool,
+        slices: bool,
+        columns: Mapping[str, str | float | None] | None,
+    ) -> dict[str, Any]:
         began = time.monotonic()
         volume = self._read(piece.source)
-        prediction = slot.predict(volume, case=piece.name, heatmap=heatmap)
+        prediction = slot.predict(volume, case=piece.name, heatmap=heatmap, columns=columns)
         numbers = [*prediction.probabilities, *prediction.logits, prediction.value or 0.0]
         if not all(math.isfinite(n) for n in numbers):
             fact = f"The model gave no finite number for {piece.name}."

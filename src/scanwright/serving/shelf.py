@@ -107,11 +107,15 @@ class Slot:
             code="model",
         )
 
-    def predict(self, volume: Volume, *, case: str, heatmap: bool) -> Prediction:
-        """Answer one case, after those that came before."""
+    def predict(
+        self, volume: Volume, *, case: str, heatmap: bool, columns: Mapping[str, str | float | None] | None = None
+    ) -> Prediction:
+        """Answer one case, after those that came before; columns go to models that learnt them alone."""
         model = self.get()
         with self._using:
-            return model.predict(volume, case=case, heatmap=heatmap)
+            if columns is None:
+                return model.predict(volume, case=case, heatmap=heatmap)
+            return model.predict(volume, case=case, heatmap=heatmap, columns=columns)  # type: ignore[call-arg]
 
     def identity(self) -> dict[str, str]:
         """Name, version and hash."""

@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,9 +143,12 @@ class FileModel:
     trust: dict[str, Any]
     answer: Callable[..., Prediction]
 
-    def predict(self, volume: Volume, *, case: str, heatmap: bool = True) -> Prediction:
+    def predict(
+        self, volume: Volume, *, case: str, heatmap: bool = True, columns: Mapping[str, str | float | None] | None = None
+    ) -> Prediction:
         """Answer one case."""
-        return self.answer(volume, case=case, heatmap=heatmap)
+        more = {} if columns is None else {"columns": columns}
+        return self.answer(volume, case=case, heatmap=heatmap, **more)
 
 
 def open_file(path: Path) -> FileModel:

@@ -204,22 +204,3 @@ def test_what_does_not_fit_the_memory_is_refused_in_words(plan: Callable[..., Pl
     fingerprint = facts()
     with pytest.raises(ResourceError, match="smallest network needs"):
         plan(fingerprint, cohort(fingerprint), here=small)
-
-
-def test_small_volumes_with_time_to_spare_get_two_networks(plan: Callable[..., Plan]) -> None:
-    small = facts(shape_min=(31, 40, 26), shape_median=(35, 50, 36), shape_max=(43, 58, 47), spacing_median=(1.0,) * 3)
-    found = plan(small, cohort(small), "30m")
-    assert found.training.ensemble == 2
-    names = [c.name for c in found.candidates]
-    assert names[-1] == f"{names[-2]}-twin"
-    assert "two networks" in found.reasons["training.ensemble"]
-    pair = found.candidates[-2:]
-    assert pair[0].final_steps == pair[1].final_steps
-    race = sum(sum(c.race_steps) * c.seconds_per_step for c in found.candidates)
-    last = sum((c.final_steps - sum(c.race_steps)) * c.seconds_per_step for c in pair)
-    assert race + last <= 1.02 * found.training.budget_s
-    short = plan(small, cohort(small), "4m")
-    assert short.training.ensemble == 1
-    assert not any("twin" in key for key in short.reasons)
-    large = facts()
-    assert plan(large, cohort(large), "3h").training.ensemble == 1, "answering many windows twice takes too long"

@@ -58,28 +58,6 @@ def test_a_run_that_was_cut_short_ends_with_the_same_weights(boxes: Callable[...
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_two_networks_are_averaged_and_exported_as_one(boxes: Callable[..., Any], tmp_path: Path) -> None:
-    _, store, plan = boxes(steps=6)
-    one = plan.candidates[0]
-    twin = one.model_copy(update={"name": f"{one.name}-twin"})
-    pair = plan.model_copy(
-        update={"candidates": (one, twin), "training": plan.training.model_copy(update={"ensemble": 2})}
-    )
-    trained = train_segmenter(pair, store, work=tmp_path / "work", devices=1)
-    assert {row["candidate"] for row in trained.race} == {one.name, twin.name}
-    assert set(trained.chosen) <= {one.name, twin.name}
-    network = load_segmenter(trained, pair)
-    engine = open_engine(export_segmenter(trained, pair, store)).engine
-    window = np.zeros((1, plan.preprocessing.channels, *plan.preprocessing.size), np.float32)
-    with torch.no_grad():
-        expected = network(torch.from_numpy(window)).numpy()
-    assert np.allclose(engine.run(window)["logits"], expected, atol=1e-3 * max(1.0, float(np.abs(expected).max())))
-    if len(trained.chosen) == 2:
-        alone = [m(torch.from_numpy(window)).detach().numpy() for m in network.members]
-        assert np.allclose(np.mean(alone, axis=0), expected, atol=1e-5)
-        assert not np.allclose(alone[0], alone[1], atol=1e-3), "two beginnings give two networks"
-
-
 def test_a_part_without_masks_is_refused(boxes: Callable[..., Any], tmp_path: Path) -> None:
     _, store, plan = boxes(steps=2)
     store.part[store.part == "val"] = ""

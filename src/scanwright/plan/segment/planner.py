@@ -40,10 +40,6 @@ _RACE = 0.2
 """Share of the training time that goes to the race."""
 _WORTH_STEPS = 800
 """Steps to the end below which a network is not raced against a smaller one, which learns more in the same time."""
-_TWIN_STEPS = 1800
-"""Steps that each of two networks must get before two are trained to be averaged; see decision 10."""
-_TWIN_WINDOWS = 8
-"""Windows that cover a case, up to which answering twice costs little."""
 _EXAMINED = 8
 """Whole cases that are answered again to see what fewer bits do."""
 _RATE = {2: 3e-3, 3: 4e-3}
@@ -136,13 +132,11 @@ def make_segment_plan(
     candidates, memory = _fit_memory(chosen, cohort, here, device, seconds)
     candidates, precision, last = _timed(chosen, candidates, cohort, ask, here, device, emit)
     looks = _looks(chosen, candidates[0], seconds, cohort)
-    candidates, ensemble = _twinned(chosen, candidates, seconds, looks)
+    candidates = _steps(chosen, candidates, seconds, looks)
     norm = "batch" if candidates[0].batch_size >= 4 or chosen.spec.dimension == 2 else "instance"
-    how = f"The networks race for {_RACE:.0%} of the time, scored by validation Dice; the best is trained to the end."
-    if ensemble > 1:
-        how = "Both networks are trained to the end."
     chosen.reasons["candidates"] = (
-        f"{how} {norm.capitalize()} normalisation, for {candidates[0].batch_size} windows a step."
+        f"The networks race for {_RACE:.0%} of the time, scored by validation Dice; the best is trained to the end. "
+        f"{norm.capitalize()} normalisation, for {candidates[0].batch_size} windows a step."
     )
     chosen.reasons["training.ema"] = "A moving average of the weights steadies them."
     chosen.reasons["memory"] = f"{memory.limit_mb:.0f} MB, 80 % of what is free, may be used."
@@ -165,7 +159,7 @@ def make_segment_plan(
             evaluations=looks,
             precision=precision,  # type: ignore[arg-type]
             channels_last=last,
-            ensemble=ensemble,
+            ensemble=1,
             devices=devices,
         ),
         candidates=tuple(candidates),
@@ -291,47 +285,16 @@ def _looks(chosen: SegmentChoices, one: Candidate, seconds: float, cohort: Cohor
     return looks
 
 
-def _twinned(
-    chosen: SegmentChoices, candidates: list[Candidate], seconds: float, looks: int
-) -> tuple[list[Candidate], int]:
-    """Candidates with their steps, and how many are averaged: small volumes with time to spare get two networks.
-
-    The finest network, if it gets enough steps twice, is trained twice from different beginnings. Nothing is
-    raced then: where so many steps are to be had, a coarser network leads early and loses in the end.
-    """
-    before = dict(chosen.reasons)
-    alone = _steps(chosen, candidates, seconds, looks)
-    finest = max(alone, key=lambda c: c.seconds_per_step)
-    if chosen.spec.dimension == 3 and _windows(chosen) <= _TWIN_WINDOWS:
-        twin = finest.model_copy(update={"name": f"{finest.name}-twin"})
-        pair = _steps(chosen, [finest, twin], seconds, looks, ensemble=2)
-        if len(pair) == 2 and min(c.final_steps for c in pair) >= _TWIN_STEPS:
-            for left in [key for key in chosen.reasons if key.startswith("candidates.") and key not in before]:
-                if left not in (f"candidates.{finest.name}", f"candidates.{twin.name}"):
-                    del chosen.reasons[left]
-            chosen.reasons[f"candidates.{twin.name}"] = chosen.reasons["training.ensemble"] = (
-                "The volumes are small and there is time: two networks from different beginnings are averaged, "
-                "which is steadier than one trained longer."
-            )
-            return pair, 2
-        chosen.reasons.clear()
-        chosen.reasons |= before
-        alone = _steps(chosen, candidates, seconds, looks)
-    return alone, 1
-
-
-def _steps(
-    chosen: SegmentChoices, candidates: list[Candidate], seconds: float, looks: int, *, ensemble: int = 1
-) -> list[Candidate]:
+def _steps(chosen: SegmentChoices, candidates: list[Candidate], seconds: float, looks: int) -> list[Candidate]:
     """Race and final steps of each candidate; one that cannot get enough of them is left out."""
     n_val = chosen.segmentation.look_windows
     while True:
-        race = _RACE * seconds if len(candidates) > ensemble else 0.0
+        race = _RACE * seconds if len(candidates) > 1 else 0.0
         done = []
         for one in candidates:
             look = n_val / one.batch_size * one.seconds_per_step / 3
             raced = max(1, int((race / len(candidates) - look) / one.seconds_per_step)) if race else 0
-            left = (seconds - race) / ensemble - (looks + 2) * look
+            left = seconds - race - (looks + 2) * look
             final = raced + int(left / one.seconds_per_step)
             done.append(
                 one.model_copy(

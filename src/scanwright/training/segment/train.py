@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
-from collections.abc import Sequence
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -16,7 +15,6 @@ from torch import Tensor, nn
 
 from scanwright.core import Candidate, Emit, Plan, PlanError, Progress, silent
 from scanwright.io.voxel_store import VoxelStore
-from scanwright.models.segmenters import Together
 from scanwright.training.fit import Run, State
 from scanwright.training.halving import race_networks
 from scanwright.training.race import device_words, peak_memory_mb, prepare_folder
@@ -38,9 +36,8 @@ def train_segmenter(
 ) -> Trained:
     """Train as planned; called again, go on where it stopped.
 
-    The networks race by successive halving, scored by validation Dice; the best (the best two, where the
-    plan averages two) go on to their ``final_steps``; the average is taken unless validation says that one
-    alone is better; mirror images are averaged where the plan allows them and validation gains.
+    The networks race by successive halving, scored by validation Dice; the best goes on to its
+    ``final_steps``; mirror images are averaged where the plan allows them and validation gains.
 
     Args:
         plan: The plan; the same plan, store and machine give the same weights.
@@ -85,17 +82,16 @@ def _train_here(
     run: Run[Windows] = Run(fabric, plan, data, work, emit, deadline)
     states, race = race_networks(run, plan.candidates)
     emit(Progress(stage="train", step="Choosing the network", done=0, total=1))
-    members, score = _choose(run, states)
-    network: nn.Module = Together([net for _, net in members]) if len(members) > 1 else members[0][1]
+    candidate, state = max(states, key=lambda pair: pair[1].score.score if pair[1].score else -math.inf)
+    network, score = _best(run, candidate, state)
     flips, score = _choose_mirrors(run, network, score)
     words = f", mirror images along {len(flips)} axes averaged in" if flips else ""
-    names = " and ".join(name for name, _ in members)
-    run.say(f"Chosen: {names}{words} (validation Dice {score.score:.3f}).")
+    run.say(f"Chosen: {candidate.name}{words} (validation Dice {score.score:.3f}).")
     trained = Trained(
         weights=work / WEIGHTS,
         baseline_weights=work / WEIGHTS,
-        chosen=tuple(name for name, _ in members),
-        shares=(1.0 / len(members),) * len(members),
+        chosen=(candidate.name,),
+        shares=(1.0,),
         race=tuple(race),
         history=tuple(row | {"candidate": c.name} for c, s in states for row in s.history),
         tta_flips=flips,
@@ -103,31 +99,15 @@ def _train_here(
         seconds=round(max(monotonic() - began, sum(row["seconds"] for row in race)), 2),
         peak_memory_mb=round(peak_memory_mb(), 1),
         notes=tuple(run.notes),
-        stopped_early=any(state.stopped_early for _, state in states),
+        stopped_early=state.stopped_early,
         device=device_words(fabric),
     )
     if fabric.global_rank == 0:
-        write_weights(trained.weights, [{k: v.detach().cpu() for k, v in n.state_dict().items()} for _, n in members])
+        write_weights(trained.weights, [{k: v.detach().cpu() for k, v in network.state_dict().items()}])
         trained.save(work, key=key)
     fabric.barrier()
     emit(Progress(stage="train", step="Choosing the network", done=1, total=1, left_s=0.0))
     return trained
-
-
-def _choose(
-    run: Run[Windows], states: Sequence[tuple[Candidate, State]]
-) -> tuple[list[tuple[str, nn.Module]], MaskScore]:
-    """The best network, or the average of those trained to the end if validation does not lose by it."""
-    finished = [(candidate.name, *_best(run, candidate, state)) for candidate, state in states]
-    name, network, score = max(finished, key=lambda found: found[2].score if found[2] else -math.inf)
-    if len(finished) == 1:
-        return [(name, network)], score
-    together = run.data.look(Together([net for _, net, _ in finished]).eval(), bf16=False)
-    alone = run.data.look(network, bf16=False)
-    if together.score < alone.score:
-        run.say(f"{name} alone is better on validation than the average ({alone.score:.3f}, {together.score:.3f}).")
-        return [(name, network)], alone
-    return [(n, net) for n, net, _ in finished], together
 
 
 def _best(run: Run[Windows], candidate: Candidate, state: State) -> tuple[nn.Module, MaskScore]:
@@ -173,23 +153,19 @@ def load_segmenter(trained: Trained, plan: Plan) -> nn.Module:
 
     from scanwright.models.segmenters import build_segmenter
 
-    known = {c.name: c for c in plan.candidates}
+    candidate = next(c for c in plan.candidates if c.name == trained.chosen[0])
     spec = plan.preprocessing
     slices = plan.segmentation.slices if plan.segmentation and spec.dimension == 2 else 1
+    network = build_segmenter(
+        candidate.model,
+        dimension=spec.dimension,
+        in_channels=spec.channels * slices,
+        n_outputs=plan.n_outputs,
+        **candidate.arguments,
+    )
     state: dict[str, Tensor] = load_file(trained.weights)
-    members = []
-    for place, name in enumerate(trained.chosen):
-        network = build_segmenter(
-            known[name].model,
-            dimension=spec.dimension,
-            in_channels=spec.channels * slices,
-            n_outputs=plan.n_outputs,
-            **known[name].arguments,
-        )
-        own = f"{place}."
-        network.load_state_dict({k.removeprefix(own): v for k, v in state.items() if k.startswith(own)})
-        members.append(network.eval())
-    return members[0] if len(members) == 1 else Together(members).eval()
+    network.load_state_dict({name.removeprefix("0."): value for name, value in state.items()})
+    return network.eval()
 
 
 def _check(plan: Plan) -> None:

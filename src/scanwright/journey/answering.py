@@ -277,9 +277,9 @@ def cells_of(table: Path, places: Mapping[str, Path]) -> dict[str, dict[str, str
             "Add such a column, or leave --table out: the images are then answered alone.",
         )
     rows: dict[str, dict[str, str | float | None]] = {}
-    for line, case in enumerate(named[best]):
-        if case is not None:
-            rows[case] = {column: value(cells[line]) for column, cells in sheet.columns.items() if column != best}
+    for line, one in enumerate(named[best]):
+        if one is not None:
+            rows[one] = {column: value(cells[line]) for column, cells in sheet.columns.items() if column != best}
     return rows
 
 

@@ -83,7 +83,7 @@ def fuse(
     table = {part: columns.logits(cells(part)) for part in logits}
     truth = store.labels[rows["val"]]
     fusion = fit_fusion(logits["val"], table["val"], truth, task=plan.task)
-    both = {part: fusion.logits(logits[part], table[part]) for part in logits}
+    both: dict[Part, Floats] = {part: fusion.logits(logits[part], table[part]) for part in logits}
     evaluations, chances = [], {}
     image = None
     for who, own in (("image", logits), ("columns", table)):

@@ -154,8 +154,8 @@ def _sequences(pieces: list[Piece], frames: FramesBy) -> list[Piece]:
             continue
         files = {path: name for path in group for path, name in single[path].files.items()}
         home = PurePosixPath(first.name).parent.as_posix()
-        name = home if home != "." else f"{first.name} (+{len(group) - 1})"
-        found.append(Piece(name, first.path, first.kind, files, tuple(group)))
+        shown = home if home != "." else f"{first.name} (+{len(group) - 1})"
+        found.append(Piece(shown, first.path, first.kind, files, tuple(group)))
     return found
 
 

@@ -144,7 +144,12 @@ class FileModel:
     answer: Callable[..., Prediction]
 
     def predict(
-        self, volume: Volume, *, case: str, heatmap: bool = True, columns: Mapping[str, str | float | None] | None = None
+        self,
+        volume: Volume,
+        *,
+        case: str,
+        heatmap: bool = True,
+        columns: Mapping[str, str | float | None] | None = None,
     ) -> Prediction:
         """Answer one case."""
         more = {} if columns is None else {"columns": columns}

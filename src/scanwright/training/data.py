@@ -170,7 +170,7 @@ class Data:
         n = min(len(self.val), N_CLEAN)
         was_training = predict.training
         predict.eval()
-        shifts = {
+        shifts: dict[str, Callable[[Tensor], Tensor]] = {
             name: partial(self.changed, shift) for name, shift in (SHAPE_SHIFTS if self.two_valued else SHIFTS).items()
         }
         with torch.inference_mode(), torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=bf16):

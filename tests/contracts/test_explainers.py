@@ -17,6 +17,8 @@ Array = NDArray[np.float32]
 class Bright:
     """A model on paper: brightness over one half, averaged over cells of four, times a weight each class."""
 
+    n_pictures = None
+
     def __init__(self, task: Task, weights: tuple[float, ...]) -> None:
         self.task, self.weights = task, np.array(weights, dtype=np.float32)
         self.n_outputs = len(weights)

@@ -30,6 +30,7 @@ class Model:
     task = "binary"
     classes = ("dark", "bright")
     n_outputs = 1
+    n_pictures = None
 
     def __init__(self, lie: str = "", seed: int = 0) -> None:
         self.lie, self.engine = lie, Engine()

@@ -43,9 +43,9 @@ class Piece:
     frames: tuple[Path, ...] = ()
 
     @property
-    def source(self) -> str:
-        """What the reader is asked for."""
-        return FRAMES.join(map(str, self.frames)) if self.frames else str(self.path)
+    def source(self) -> Path | str:
+        """What the reader is asked for: a place, or the locator of several frames."""
+        return FRAMES.join(map(str, self.frames)) if self.frames else self.path
 
     def in_words_of_the_sender(self, text: str) -> str:
         """A reader's sentence with our paths and names replaced by the sender's."""

@@ -82,6 +82,8 @@ def _numbered(rows: Sequence[Row]) -> dict[str, list[Row]]:
     folders: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         folders[PurePosixPath(row.source).parent.as_posix()].append(row)
+    if any(PurePosixPath(f).name == str(found[0].label) for f, found in folders.items()):
+        return {}  # these are the classes' own folders: their pictures are cases
     good = {f: _in_order(found) for f, found in folders.items() if _is_run(found)}
     labels = {str(found[0].label) for found in good.values()}
     if len(good) < _FEWEST_FOLDERS or len(good) <= len(labels) or len(good) < 0.9 * len(folders):

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from scanwright.core.errors import ScanwrightError
 from scanwright.io.content import NAMES, require_kind
 from scanwright.io.guard import reading
 
@@ -53,6 +54,23 @@ class Probe:
     has_pixels: bool = True
     sop_class: str | None = None
     spacing_mm: tuple[float, ...] | None = None
+
+    @property
+    def is_picture(self) -> bool:
+        """Whether the file holds one picture: no rows, frames, slices or time points beside it."""
+        if self.n_items > 1:
+            return False
+        if self.kind == "dicom":  # frames, rows, columns
+            return len(self.shape) < 3 or self.shape[0] == 1
+        return all(n == 1 for n in self.shape[2:])
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a file holds one picture; one that cannot be probed counts as such, so that reading names its fault."""
+    try:
+        return probe(path).is_picture
+    except ScanwrightError:
+        return True
 
 
 def probe(path: str | Path) -> Probe:

@@ -11,6 +11,7 @@ from scanwright.core import Emit, Failure, Frames, InputError, Prediction, Scanw
 from scanwright.io import list_series, open_array, probe, read_volume
 from scanwright.io.clip import frames_together
 from scanwright.io.locator import CHANNELS, FRAMES
+from scanwright.io.probing import is_picture
 
 Asked = tuple[str, Callable[[], Volume], Path]
 """Name of a case, how to read it, and the file or folder that it lies in."""
@@ -162,7 +163,9 @@ def with_frames(asked: Iterable[Asked], frames: Frames) -> list[Asked]:
     cases = list(asked)
     if frames.by == "slice":
         return cases
-    single = {place: name for name, _, place in cases if place.is_file() and not name.endswith("]") and _is_one(place)}
+    single = {
+        place: name for name, _, place in cases if place.is_file() and not name.endswith("]") and is_picture(place)
+    }
     found: list[Asked] = [c for c in cases if single.get(c[2]) != c[0]]
     for files in frames_together(list(single), frames.by):
         if len(files) == 1:
@@ -172,15 +175,6 @@ def with_frames(asked: Iterable[Asked], frames: Frames) -> list[Asked]:
         folder = Path(commonpath(files))
         found.append((folder.name, lambda source=source: read_volume(source), folder))  # type: ignore[misc]
     return found
-
-
-def _is_one(path: Path) -> bool:
-    """Whether a file holds one picture; one that cannot be probed counts as such, so that its failure is named."""
-    try:
-        facts = probe(path)
-    except ScanwrightError:
-        return True
-    return (facts.n_items or 1) == 1 and (facts.shape is None or len(facts.shape) < 4 or facts.shape[3] == 1)
 
 
 def answer(

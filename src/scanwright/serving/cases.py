@@ -16,6 +16,7 @@ import numpy as np
 from scanwright.core import FramesBy
 from scanwright.io.clip import frames_together, natural
 from scanwright.io.locator import FRAMES
+from scanwright.io.probing import is_picture
 from scanwright.serving.archive import is_zip, unpack
 from scanwright.serving.kinds import KINDS, check_voxels, dicom_header, recognise
 from scanwright.serving.limits import Limits
@@ -133,13 +134,7 @@ def _sequences(pieces: list[Piece], frames: FramesBy) -> list[Piece]:
     Pictures are taken in the order of the sender's names, of one folder or one archive; those of visits by
     patient and date, where headers say so.
     """
-    from scanwright.io import probe
-
-    single: dict[Path, Piece] = {}
-    for piece in pieces:
-        shape = probe(piece.path).shape if piece.kind != "npy" and piece.path.is_file() else (1, 1, 1)
-        if len(shape) < 3 or shape[0 if piece.kind == "dicom" else 2] == 1:
-            single[piece.path] = piece
+    single = {p.path: p for p in pieces if p.kind != "npy" and p.path.is_file() and is_picture(p.path)}
     named = {PurePosixPath(p.name): p for p in single.values()}
     order = sorted(named, key=lambda name: natural(name.as_posix()))
     folders: dict[PurePosixPath, list[Path]] = {}

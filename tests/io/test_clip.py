@@ -108,3 +108,24 @@ def test_frames_are_put_together_by_folder_or_by_patient_and_date(visits: Path, 
 
 def test_numbers_in_names_count_as_numbers() -> None:
     assert sorted(["a10", "a9", "a1"], key=natural) == ["a1", "a9", "a10"]
+
+
+def test_several_clips_of_a_folder_are_several_cases(hearts: Path, tmp_path: Path) -> None:
+    import shutil
+
+    from scanwright.core import Frames
+    from scanwright.io.probing import is_picture
+    from scanwright.journey.answering import asked_cases, with_frames
+
+    clips = sorted(hearts.rglob("US*.dcm"))[:2]
+    for n, clip in enumerate(clips):
+        shutil.copy(clip, tmp_path / f"clip{n}.dcm")
+    for n in range(3):
+        png(tmp_path / f"{n}.png", (32, 32))
+    assert not is_picture(tmp_path / "clip0.dcm")
+    assert is_picture(tmp_path / "0.png")
+    found = with_frames(asked_cases([tmp_path]), Frames(most=12, by="time"))
+    shapes = sorted(read().grid.shape[2] for _, read, _ in found)
+    assert len(found) == 3
+    assert shapes[0] == 3, "the loose pictures are the frames of one case"
+    assert min(shapes[1:]) >= 12

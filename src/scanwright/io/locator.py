@@ -112,9 +112,7 @@ def channels_of(source: str | Path, *, root: Path | None = None) -> list[str | P
         >>> channels_of("imagesTr/a_0000.nii.gz | imagesTr/a_0001.nii.gz")
         ['imagesTr/a_0000.nii.gz', 'imagesTr/a_0001.nii.gz']
     """
-    if isinstance(source, Path) or CHANNELS not in source or _exists((Path() if root is None else Path(root)) / source):
-        return [source]
-    return [part.strip() for part in source.split(CHANNELS)]
+    return _parts(source, CHANNELS, root)
 
 
 def frames_of(source: str | Path, *, root: Path | None = None) -> list[str | Path]:
@@ -131,9 +129,14 @@ def frames_of(source: str | Path, *, root: Path | None = None) -> list[str | Pat
         >>> frames_of("visit1.dcm > visit2.dcm")
         ['visit1.dcm', 'visit2.dcm']
     """
-    if isinstance(source, Path) or FRAMES not in source or _exists((Path() if root is None else Path(root)) / source):
+    return _parts(source, FRAMES, root)
+
+
+def _parts(source: str | Path, joint: str, root: Path | None) -> list[str | Path]:
+    """What a source joins; the source itself where a file is called just so."""
+    if isinstance(source, Path) or joint not in source or _exists((Path() if root is None else Path(root)) / source):
         return [source]
-    return [part.strip() for part in source.split(FRAMES)]
+    return [part.strip() for part in source.split(joint)]
 
 
 def _exists(path: Path) -> bool:

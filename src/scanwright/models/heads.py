@@ -6,6 +6,7 @@ Frames that are not there change no answer.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Literal
 
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 
-class Head(nn.Module):
+class Head(nn.Module, ABC):
     """Features of frames in order, to one vector for the whole.
 
     Attributes:
@@ -22,6 +23,7 @@ class Head(nn.Module):
 
     n_features: int
 
+    @abstractmethod
     def forward(self, features: Tensor, when: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
         """The vector ``(B, n_features)`` and the weight of every frame in it ``(B, T)``, which sums to 1.
 
@@ -30,7 +32,6 @@ class Head(nn.Module):
             when: ``(B, T)``, the clock.
             there: ``(B, T)``, 1 where there is a frame.
         """
-        raise NotImplementedError
 
 
 class Mean(Head):

@@ -66,8 +66,9 @@ class Sequence(Explainable):
     def explained(self, x: Tensor) -> Explained:
         """Logits, embedding, the weight of every frame, and what every place of every frame adds.
 
-        A place adds what the answer loses when the place is left out of its frame's mean (Desai and
-        Ramaswamy, Ablation-CAM, WACV 2020); the maps are shifted so that their mean and the bias make the logit.
+        A place adds what the answer loses when it is left out of its frame's mean, and what the answer loses
+        when its frame is replaced by the mean of the others (Desai and Ramaswamy, Ablation-CAM, WACV 2020), so
+        that for the mean over frames the map is exact. The mean of the maps and the bias make the logit.
         """
         frames, when, there = apart(x)
         maps = self._maps(frames, there)
@@ -82,19 +83,29 @@ class Sequence(Explainable):
         changed = features[:, None, None].expand(b, t, n, t, f)
         one = torch.eye(t, device=x.device, dtype=x.dtype)[None, :, None, :, None]
         changed = changed * (1 - one) + without.movedim(3, 2)[:, :, :, None] * one
-        copies = (b, t, n, t)
-        answers = self.head(
-            self.reader(
-                changed.reshape(b * t * n, t, f),
-                when[:, None, None].expand(copies).reshape(b * t * n, t),
-                there[:, None, None].expand(copies).reshape(b * t * n, t),
-            )[0]
-        ).reshape(b, t, n, -1)
-        lost = (logits[:, None, None] - answers) * (t * max(n - 1, 1)) * there[:, :, None, None]
+        n_there = there.sum(1).clamp_min(1.0)[:, None, None, None]  # B 1 1 1
+        places = logits[:, None, None] - self._read(changed, when, there)
+        others = ((features * there[..., None]).sum(1, keepdim=True) - features) / (n_there[..., 0] - 1).clamp_min(1.0)
+        whole_frames = features[:, None].expand(b, t, t, f) * (1 - one[:, :, 0]) + others[:, :, None] * one[:, :, 0]
+        frames_lost = logits[:, None, None] - self._read(whole_frames[:, :, None], when, there)
+        lost = n_there * max(n - 1, 1) * places + (n_there - 1) * frames_lost  # B T n O
+        lost = lost * there[:, :, None, None]
         cam = lost.movedim(3, 1).reshape(b, -1, t, i, j).movedim(2, -1)  # B O i j T
         share = (logits - self.head.bias)[..., None, None, None]
         cam = cam + (share - cam.mean((2, 3, 4), keepdim=True))
         return Explained(logits=logits, embedding=whole, cam=cam, frames=weights)
+
+    def _read(self, features: Tensor, when: Tensor, there: Tensor) -> Tensor:
+        """Logits ``(B, T, n, O)`` of changed features ``(B, T, n, T, F)``."""
+        b, t, n = features.shape[:3]
+        copies = (b, t, n, t)
+        whole, _ = self.reader(
+            features.reshape(b * t * n, t, -1),
+            when[:, None, None].expand(copies).reshape(b * t * n, t),
+            there[:, None, None].expand(copies).reshape(b * t * n, t),
+        )
+        logits: Tensor = self.head(whole)
+        return logits.reshape(b, t, n, -1)
 
     @torch.no_grad()
     def rescale(self, mean: float, std: float) -> None:

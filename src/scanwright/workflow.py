@@ -151,7 +151,7 @@ def evaluate(
 
     file = read_model_file(Path(model))
     frames = file.plan.preprocessing.frames
-    asked = wishes.pop("sequence", None) or (frames.by if frames else "no")
+    asked = wishes.pop("sequence", None) or ((frames.column or frames.by) if frames else "no")
     wishes = {"task": file.plan.task, "sequence": asked, **wishes}
     request = Request.of(source, {**wishes, "seed": seed})
     _refuse_missing(request.source)

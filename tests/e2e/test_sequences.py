@@ -51,7 +51,7 @@ def finished(typed: Typed, cohort: Path, tmp_path_factory: pytest.TempPathFactor
 
 def test_a_run_reads_order(finished: Path) -> None:
     plan = json.loads((finished / "plan.json").read_text())
-    assert plan["preprocessing"]["frames"] == {"most": 6, "by": "time", "unit": "frame", "step": 1.0}
+    assert plan["preprocessing"]["frames"] == {"most": 6, "by": "time", "unit": "frame", "step": 1.0, "column": ""}
     assert any(c["model"] in ("frames-lstm", "frames-attention") for c in plan["candidates"])
     metrics = json.loads((finished / "metrics.json").read_text())
     assert metrics["test"]["auroc"]["value"] > 0.85
@@ -122,3 +122,35 @@ def test_another_cohort_is_read_the_same_way(typed: Typed, finished: Path, tmp_p
     found = typed("evaluate", finished / "model.scanwright", other, "--out", tmp_path / "out")
     assert found.returncode == 0, found.stdout + found.stderr
     assert json.loads((tmp_path / "out" / "metrics.json").read_text())["test"]["auroc"]["value"] > 0.7
+
+
+def tabled(folder: Path, n: int, seed: int) -> Path:
+    """The same discs, all pictures in one folder under names that tell nothing; a table says whose they are and in what order."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[:20, :20]
+    (folder / "images").mkdir(parents=True)
+    lines = ["image,patient,phase,slice,state"]
+    for k in range(n):
+        state = ("growing", "shrinking")[k % 2]
+        for cut in (1, 2):
+            for phase, radius in enumerate((3, 5, 8) if state == "growing" else (8, 5, 3)):
+                name = f"{rng.integers(1 << 40):x}.png"
+                picture = rng.normal(70, 12, (20, 20)) + 90 * (np.hypot(rows - 10, columns - 10) < radius)
+                Image.fromarray(np.clip(picture, 0, 255).astype(np.uint8)).save(folder / "images" / name)
+                lines.append(f"images/{name},p{seed}{k},{10 * phase},{cut},{state}")
+    rng.shuffle(lines[1:])
+    (folder / "table.csv").write_text("\n".join(lines))
+    return folder
+
+
+def test_a_model_of_a_tables_sequences_groups_another_table_the_same_way(typed: Typed, tmp_path: Path) -> None:
+    wishes = ("--labels", "state", "--sequence", "phase/slice", "--budget", "25s")
+    found = typed("run", tabled(tmp_path / "here", 30, 1), *wishes, "--out", tmp_path / "run")
+    assert found.returncode == 0, found.stdout[-3000:] + found.stderr[-3000:]
+    elsewhere = tabled(tmp_path / "there", 8, 2)
+    found = typed(
+        "evaluate", tmp_path / "run" / "model.scanwright", elsewhere, "--labels", "state", "--out", tmp_path / "on"
+    )
+    assert found.returncode == 0, found.stdout[-3000:] + found.stderr[-3000:]
+    rows = (tmp_path / "on" / "cohort.csv").read_text().splitlines()[1:]
+    assert len(rows) == 16, "a sequence for each patient and slice, as in the cohort it was made from"

@@ -13,6 +13,7 @@ from PIL import Image
 from scanwright.core import CohortError, InputError
 from scanwright.intake import check, scan
 from scanwright.io import read_case, read_cohort, write_cohort
+from scanwright.phantom import write_phantom
 
 
 def picture(path: Path, value: int = 0, size: tuple[int, int] = (12, 10)) -> None:
@@ -184,3 +185,30 @@ def test_masks_are_no_sequences(tmp_path: Path) -> None:
         Image.fromarray((np.indices((12, 10)).sum(0) > 9).astype(np.uint8) * 255).save(path)
     with pytest.raises(InputError, match="the truth is masks"):
         scan(tmp_path, task="segment", sequence="time")
+
+
+def test_a_few_visits_without_a_date_are_left_out_and_named_many_are_refused(tmp_path: Path) -> None:
+    import pydicom
+
+    folder = write_phantom("chest-followup", tmp_path / "visits", patients=6, size=32, faults=False)
+    files = sorted(p for p in folder.rglob("*.dcm") if "patients" in p.parts)
+    n = len(scan(folder, sequence="visit").cases)
+
+    def undate(path: Path) -> None:
+        data = pydicom.dcmread(path)
+        for name in (
+            "AcquisitionDateTime",
+            *(f"{w}{x}" for w in ("Acquisition", "Content", "Series", "Study") for x in ("Date", "Time")),
+        ):
+            if name in data:
+                del data[name]
+        data.save_as(path)
+
+    undate(files[0])
+    cohort = scan(folder, sequence="visit")
+    assert len(cohort.cases) == n
+    assert any("does not say when" in s.reason for s in cohort.skipped)
+    for path in files[1 : len(files) // 2]:
+        undate(path)
+    with pytest.raises(InputError, match="nor do .* other pictures"):
+        scan(folder, sequence="visit")

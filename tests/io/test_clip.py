@@ -11,7 +11,7 @@ from PIL import Image
 
 from scanwright.core import GeometryError, InputError
 from scanwright.io import read_volume
-from scanwright.io.clip import frames_together, natural
+from scanwright.io.clip import frames_together, natural, taken_at
 from scanwright.phantom import write_phantom
 
 
@@ -129,3 +129,15 @@ def test_several_clips_of_a_folder_are_several_cases(hearts: Path, tmp_path: Pat
     assert len(found) == 3
     assert shapes[0] == 3, "the loose pictures are the frames of one case"
     assert min(shapes[1:]) >= 12
+
+
+def test_a_damaged_header_tells_no_time_and_stops_nothing(visits: Path, tmp_path: Path) -> None:
+    whole = sorted(p for p in visits.rglob("*.dcm") if "patients" in p.parts)[0]
+    assert taken_at(whole, None) is not None
+    data = whole.read_bytes()
+    for n, cut in enumerate((140, 400, 700, 900)):
+        (tmp_path / f"{n}.dcm").write_bytes(data[:cut] + bytes([255]) * 40)
+        taken_at(tmp_path / f"{n}.dcm", None)
+    files = sorted(tmp_path.glob("*.dcm"))
+    assert sorted(f for group in frames_together(files, "visit") for f in group) == files
+    assert taken_at(tmp_path / "missing.dcm", None) is None

@@ -7,7 +7,8 @@ import pytest
 import torch
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
-from scanwright.training.score import SHAPE_SHIFTS, SHIFTS, auroc, auroc_error, judge
+from scanwright.evaluation.paired import auroc
+from scanwright.training.score import SHAPE_SHIFTS, SHIFTS, auroc_error, judge
 
 RNG = np.random.default_rng(0)
 

@@ -16,8 +16,8 @@ from safetensors.torch import load_file
 from scipy.stats import spearmanr
 
 from scanwright.core import Augmentation, CohortError, ModelFileError, PlanError, ScanwrightError
+from scanwright.evaluation.paired import auroc
 from scanwright.training import export_network, load_trained, network, train
-from scanwright.training.score import auroc
 
 Make = Callable[..., Any]
 

@@ -35,12 +35,15 @@ class Frames(_Strict):
         by: What the frames step through: ``"slice"``, ``"time"`` or ``"visit"``.
         unit: Unit of their places: ``"mm"``, ``"s"``, ``"days"``, or ``"frame"`` where only the order is known.
         step: How many units count as 1 on the clock: the usual distance of two frames.
+        column: Column that orders the frames of a patient, with those that tell sequences apart
+            (``"phase/slice"``), where a table said so; another cohort is read the same way.
     """
 
     most: int = Field(ge=2, le=512)
     by: Literal["slice", "time", "visit"]
     unit: str = "frame"
     step: float = Field(1.0, gt=0)
+    column: str = ""
 
 
 class Fingerprint(_Strict):

@@ -75,25 +75,42 @@ def auroc_of(scores: ArrayLike, truth: ArrayLike, *, task: Task) -> float:
     return _figure(values, np.asarray(truth, dtype=np.float64), task)
 
 
+def auroc(truth: NDArray[np.bool_], values: NDArray[np.floating]) -> float:
+    """Area under the ROC curve; nan if one class is absent.
+
+    Args:
+        truth: ``(n,)``.
+        values: ``(n,)``; ties count half.
+
+    Source:
+        Mann-Whitney; equal to ``sklearn.metrics.roc_auc_score``.
+
+    Example:
+        >>> auroc(np.array([False, True, True]), np.array([0.1, 0.1, 0.9], np.float32))
+        0.75
+    """
+    n_yes = int(truth.sum())
+    n_no = len(truth) - n_yes
+    if not n_yes or not n_no:
+        return float("nan")
+    return float((rankdata(values)[truth].sum() - n_yes * (n_yes + 1) / 2) / (n_yes * n_no))
+
+
 def _figure(chances: Floats, labels: NDArray[np.float64], task: Task) -> float:
     if task == "regress":
         known = np.isfinite(labels)
         return -float(np.abs(chances[known, 0] - labels[known]).mean()) if known.any() else float("nan")
     if task == "multilabel":
-        return _mean([_auroc(labels[:, k], chances[:, k]) for k in range(labels.shape[1])])
+        return _mean([_of_known(labels[:, k], chances[:, k]) for k in range(labels.shape[1])])
     if task == "binary":
-        return _auroc(np.where(np.isfinite(labels), labels == 1, np.nan), chances[:, 1])
+        return _of_known(np.where(np.isfinite(labels), labels == 1, np.nan), chances[:, 1])
     classes = range(chances.shape[1])
-    return _mean([_auroc(np.where(np.isfinite(labels), labels == k, np.nan), chances[:, k]) for k in classes])
+    return _mean([_of_known(np.where(np.isfinite(labels), labels == k, np.nan), chances[:, k]) for k in classes])
 
 
-def _auroc(truth: NDArray[np.float64], values: Floats) -> float:
+def _of_known(truth: NDArray[np.float64], values: Floats) -> float:
     known = np.isfinite(truth)
-    yes, scores = truth[known] == 1, values[known]
-    n_yes, n_no = int(yes.sum()), int((~yes).sum())
-    if not n_yes or not n_no:
-        return float("nan")
-    return float((rankdata(scores)[yes].sum() - n_yes * (n_yes + 1) / 2) / (n_yes * n_no))
+    return auroc(truth[known] == 1, values[known])
 
 
 def _mean(values: list[float]) -> float:

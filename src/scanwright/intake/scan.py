@@ -24,7 +24,7 @@ from scanwright.intake.place import (
     stem_of,
     suffix_of,
 )
-from scanwright.intake.sequences import as_sequences
+from scanwright.intake.sequences import SEQUENCES, as_sequences
 
 
 def scan(
@@ -78,6 +78,8 @@ def scan(
     if task is None:
         reading.guesses += also_there(place, wishes, masked=reading.mask_code is not None)
     frames = as_sequences(reading, place, sequence)
+    if sequence and sequence not in SEQUENCES:
+        reading.facts["frames by column"] = sequence
     cohort = _cohort(reading, place, chosen, task=task, name=name or _name(path), modality=modality, frames=frames)
     emit(Said(stage="scan", text=_say(cohort)))
     return cohort

@@ -17,9 +17,12 @@ from scanwright.intake.place import PICTURE_SUFFIXES, Place, nearest, stem_of, s
 from scanwright.io.clip import natural, taken_at
 from scanwright.io.locator import FRAMES
 
-_WORDS = ("no", "slice", "time", "visit")
+SEQUENCES = ("no", "slice", "time", "visit")
+"""What --sequence takes besides the name of a column."""
 _FEWEST_FOLDERS = 4
 _LOOKED_AT = 2
+_UNDATED = 0.1
+"""Share of a cohort's pictures that may lack a date and are left out; beyond it the headers are no guide."""
 
 
 def as_sequences(reading: Reading, place: Place, wish: str | None) -> FramesBy:
@@ -160,15 +163,21 @@ def _of_visits(reading: Reading, place: Place) -> FramesBy:
         )
     by_locator = {s.locator: s for s in series_of(place)[0]}
     groups: dict[str, list[tuple[datetime, Row]]] = defaultdict(list)
+    undated: list[Row] = []
     for row in reading.rows:
         when = taken_at(_first_file(row, by_locator), reading.root)
         if when is None:
-            raise InputError(
-                f"{row.source} does not say when it was taken.",
-                "Visits are ordered by the dates of their DICOM headers.",
-                "Name a column of a table that orders them, such as --sequence visit_date.",
-            )
-        groups[row.patient or row.source].append((when, row))
+            undated.append(row)
+        else:
+            groups[row.patient or row.source].append((when, row))
+    if len(undated) > _UNDATED * len(reading.rows):
+        raise InputError(
+            f"{undated[0].source} does not say when it was taken"
+            + (f", nor do {len(undated) - 1} other pictures." if len(undated) > 1 else "."),
+            "Visits are ordered by the dates of their DICOM headers.",
+            "Name a column of a table that orders them, such as --sequence visit_date.",
+        )
+    reading.skipped += [Skipped(r.source, "its header does not say when it was taken") for r in undated]
     ordered, moments = [], []
     for found in groups.values():
         found.sort(key=lambda pair: (pair[0], natural(pair[1].source)))
@@ -202,10 +211,10 @@ def _of_column(reading: Reading, wish: str) -> FramesBy:
     known = list(dict.fromkeys(key for r in reading.rows for key in r.covariates))
     for column in (order, *apart):
         if column not in known:
-            near = nearest(column, [*known, *_WORDS])
+            near = nearest(column, [*known, *SEQUENCES])
             raise InputError(
                 f"There is no column {column!r} to order frames by.",
-                f"--sequence takes {', '.join(_WORDS)} or a column of the table"
+                f"--sequence takes {', '.join(SEQUENCES)} or a column of the table"
                 + (f" ({', '.join(known[:8])})." if known else "; no table was read."),
                 f"Did you mean --sequence {near}?" if near else "Name a column that stands in the table.",
             )

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from scanwright.core.cohort import FramesBy
-from scanwright.core.errors import GeometryError, InputError
+from scanwright.core.errors import FormatError, GeometryError, InputError
 from scanwright.core.grid import Grid
 from scanwright.core.volume import Volume
 from scanwright.io.locator import parse_locator
@@ -72,28 +72,36 @@ def join_frames(volumes: Sequence[Volume], names: Sequence[str], taken: Sequence
 
 
 def taken_at(source: str | Path, root: Path | None) -> datetime | None:
-    """When a picture was taken, by its DICOM header; None for other files, or where it is not said."""
-    from scanwright.io.content import kind_of
-
-    path = parse_locator(source, root=root).path
-    try:
-        if not path.is_file() or kind_of(path) != "dicom":
-            return None
-    except OSError:
-        return None
-    import pydicom
-
-    names = [f"{which}{what}" for which in _WHEN for what in ("Date", "Time")]
-    data = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["AcquisitionDateTime", *names], force=True)
-    whole = _time(str(data.get("AcquisitionDateTime") or ""))
+    """When a picture was taken, by its DICOM header; None for other files, or where it is not said or damaged."""
+    found = _said(parse_locator(source, root=root).path, ["AcquisitionDateTime", *_DAYS_AND_TIMES])
+    whole = _time(found.get("AcquisitionDateTime", ""))
     if whole is not None:
         return whole
     for which in _WHEN:
-        day = str(data.get(f"{which}Date") or "")
-        found = _time(day + str(data.get(f"{which}Time") or "").split(".")[0]) or _time(day)
-        if found is not None:
-            return found
+        day = found.get(f"{which}Date", "")
+        when = _time(day + found.get(f"{which}Time", "").split(".")[0]) or _time(day)
+        if when is not None:
+            return when
     return None
+
+
+def _said(path: Path, names: Sequence[str]) -> dict[str, str]:
+    """Attributes of a DICOM file as text; nothing of other files, nor of one that cannot be read."""
+    from scanwright.io.content import kind_of
+    from scanwright.io.guard import reading
+
+    try:
+        if not path.is_file() or kind_of(path) != "dicom":
+            return {}
+        import pydicom
+
+        from scanwright.io.dicom.open import text
+
+        with reading(path, "DICOM"):
+            data = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(names), force=True)
+            return {name: text(data, name) for name in names}
+    except (OSError, FormatError):
+        return {}
 
 
 def natural(text: str) -> tuple[tuple[int, int, str], ...]:
@@ -114,7 +122,8 @@ def frames_together(paths: Sequence[Path], by: FramesBy) -> list[list[Path]]:
     """
     groups: dict[str, list[Path]] = defaultdict(list)
     for path in paths:
-        groups[(_person(path) if by == "visit" else "") or str(path.parent)].append(path)
+        person = _said(path, ["PatientID"]).get("PatientID", "") if by == "visit" else ""
+        groups[person or str(path.parent)].append(path)
     found = []
     for files in groups.values():
         times = [taken_at(str(f), None) for f in files] if by == "visit" else []
@@ -128,21 +137,8 @@ def frames_together(paths: Sequence[Path], by: FramesBy) -> list[list[Path]]:
     return found
 
 
-def _person(path: Path) -> str:
-    from scanwright.io.content import kind_of
-
-    try:
-        if not path.is_file() or kind_of(path) != "dicom":
-            return ""
-    except OSError:
-        return ""
-    import pydicom
-
-    data = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["PatientID"], force=True)
-    return str(data.get("PatientID") or "")
-
-
 _WHEN = ("Acquisition", "Content", "Series", "Study")
+_DAYS_AND_TIMES = [f"{which}{what}" for which in _WHEN for what in ("Date", "Time")]
 
 
 def _time(text: str) -> datetime | None:

@@ -207,8 +207,9 @@ def _frames(cohort: Cohort, facts: Sequence[_Facts]) -> Frames | None:
     unit = str(_commonest([f.moment_unit for f in facts if len(f.moments) > 1]) or "frame")
     gaps = [g for f in facts if f.moment_unit == unit for g in np.diff(f.moments).tolist() if g > 0]
     if unit == "frame" or not gaps:
-        return Frames(most=max(longest, 2), by=cohort.frames, unit="frame", step=1.0)
-    return Frames(most=max(longest, 2), by=cohort.frames, unit=unit, step=round(float(np.median(gaps)), 6))
+        unit, gaps = "frame", [1.0]
+    step, column = round(float(np.median(gaps)), 6), cohort.facts.get("frames by column", "")
+    return Frames(most=max(longest, 2), by=cohort.frames, unit=unit, step=step, column=column)
 
 
 def _three(values: NDArray[Any]) -> tuple[int, int, int]:

@@ -34,8 +34,8 @@ def fit_columns(
     """Fit a logistic (or ridge) regression on the columns of the training part.
 
     Everything is learnt from these rows alone: means, spreads, levels, which columns vary, main directions.
-    Of many numeric columns those that vary least are left out (the lower half by variance of the logarithm-free
-    values where there are over a thousand), the rest are standardised and turned to their main directions, at
+    Of many numeric columns those that vary least are left out (the lower half by variance, where there are over a
+    thousand), the rest are standardised and turned to their main directions, at
     most a fifth of the cases; the weights are turned back, so the model stays linear in the columns.
 
     Args:

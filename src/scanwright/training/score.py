@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 from torch import Tensor
 from torch.nn import functional
 
 from scanwright.core import Task
+from scanwright.evaluation.paired import auroc
 from scanwright.training import augment
 
 Floats = NDArray[np.float32]
@@ -184,27 +184,6 @@ def _one_label(logits: Floats, labels: Floats) -> tuple[float, float, float] | N
     answer = logits[known] > 0
     balanced = (float(answer[truth].mean()) + float((~answer[~truth]).mean())) / 2
     return auroc(truth, logits[known]), balanced, float((answer == truth).mean())
-
-
-def auroc(truth: NDArray[np.bool_], values: NDArray[np.floating]) -> float:
-    """Area under the ROC curve; nan if one class is absent.
-
-    Args:
-        truth: ``(n,)``.
-        values: ``(n,)``; ties count half.
-
-    Source:
-        Mann-Whitney; equal to ``sklearn.metrics.roc_auc_score``.
-
-    Example:
-        >>> auroc(np.array([False, True, True]), np.array([0.1, 0.1, 0.9], np.float32))
-        0.75
-    """
-    n_yes = int(truth.sum())
-    n_no = len(truth) - n_yes
-    if not n_yes or not n_no:
-        return float("nan")
-    return float((rankdata(values)[truth].sum() - n_yes * (n_yes + 1) / 2) / (n_yes * n_no))
 
 
 def auroc_error(value: float, n_yes: int, n_no: int) -> float:

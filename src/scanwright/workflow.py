@@ -161,6 +161,58 @@ def evaluate(
     return Run(folder.path)
 
 
+def adopt(
+    network: Path | str,
+    classes: Sequence[str],
+    *,
+    cohort: Path | str | None = None,
+    out: Path | str | None = None,
+    emit: Emit = silent,
+    labels: str | None = None,
+    patient: str | None = None,
+    layout: str | None = None,
+    seed: int = 0,
+    **said: Any,
+) -> Run:
+    """Bring a network that was trained elsewhere into a model file.
+
+    Args:
+        network: ONNX file of a classifier (Keras, PyTorch and others export it).
+        classes: Names of its classes, in the order of its outputs.
+        cohort: Labelled images to calibrate, examine and judge it on; None makes a model file without figures.
+        out: Where to write; ``runs/<network>`` by default.
+        emit: Receiver of events.
+        labels: Label column of the cohort.
+        patient: Patient column of the cohort.
+        layout: Layout of the cohort.
+        seed: Seed of the split and the bootstrap.
+        **said: What is known of the network, see :class:`~scanwright.journey.adopting.Adoption`: ``values``,
+            ``window``, ``size``, ``order``, ``task``, ``modality``, ``licence``, ``name``.
+
+    Returns:
+        The model file, and with a cohort the figures and the report.
+
+    Raises:
+        InputError: The network cannot be adopted, or does not fit what is said of it.
+        CohortError: The cohort's classes are not the network's.
+    """
+    from scanwright.io import RunFolder
+    from scanwright.journey.adopting import Adoption
+    from scanwright.journey.adopting import adopt as bring_in
+    from scanwright.journey.request import Request
+
+    wish = Adoption(Path(network), tuple(classes), **said)
+    request = None
+    if cohort is not None:
+        wishes = {"labels": labels, "patient": patient, "layout": layout, "seed": seed, "modality": wish.modality}
+        request = Request.of(cohort, wishes)
+        _refuse_missing(request.source)
+    folder = RunFolder(Path(out) if out else Path("runs") / wish.network.stem)
+    with folder.opened(emit) as tell:
+        bring_in(folder, wish, request, tell)
+    return Run(folder.path)
+
+
 def predict(
     model: Path | str,
     images: Sequence[Path | str] | Path | str,

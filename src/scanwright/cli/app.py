@@ -31,6 +31,7 @@ from scanwright.cli.options import (
     Until,
     Write,
     kinds_of,
+    numbers_of,
 )
 
 app = typer.Typer(
@@ -155,6 +156,74 @@ def evaluate(
         )
     show.console.print(results_table([e for e in result.evaluations if e.part == "test"]))
     show.console.print(f"Report  {result.path / 'report.html'}")
+
+
+@app.command()
+def adopt(
+    network: Annotated[Path, typer.Argument(help="An ONNX file of a classifier.", show_default=False)],
+    classes: Annotated[
+        str, typer.Option("--classes", help="Names in the order of its outputs, with commas.", show_default=False)
+    ],
+    cohort: Annotated[
+        Path | None,
+        typer.Option("--cohort", help="Labelled images to calibrate and judge it on.", show_default=False),
+    ] = None,
+    out: Out = None,
+    values: Annotated[
+        str, typer.Option("--values", help="What it was trained to see: 0..1, -1..1, 0..255, imagenet or zscore.")
+    ] = "0..1",
+    window: Annotated[
+        str | None,
+        typer.Option(
+            "--window", help="Values of the images that span this, as LOW,HIGH. Default: 0,255.", show_default=False
+        ),
+    ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(
+            "--size", help="Sides of its images, such as 224x224, where the file leaves them open.", show_default=False
+        ),
+    ] = None,
+    channels: Annotated[
+        str | None, typer.Option("--channels", help="first or last, where its shape does not say.", show_default=False)
+    ] = None,
+    task: TaskName = None,
+    modality: Modality = None,
+    licence: Annotated[
+        str | None, typer.Option("--licence", help="Licence of its weights.", show_default=False)
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="Name of the model. Default: the file's.", show_default=False)
+    ] = None,
+    labels: Labels = None,
+    patient: Patient = None,
+    layout: Layout = None,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Bring a network that was trained elsewhere (Keras, PyTorch ...) into a model file."""
+    from scanwright import workflow
+    from scanwright.cli.show import Show, results_table
+
+    said: dict[str, Any] = {"values": values, "order": channels, "task": task, "modality": modality}
+    said |= {
+        "licence": licence,
+        "name": name,
+        "window": numbers_of(window, "--window", ","),
+        "size": numbers_of(size, "--size", "x"),
+    }
+    names = [text.strip() for text in classes.split(",")]
+    with Show(quiet=quiet) as show:
+        run = workflow.adopt(
+            network, names, cohort=cohort, out=out, labels=labels, patient=patient, layout=layout, seed=seed,
+            emit=show, **said,
+        )  # fmt: skip
+    evaluations = [e for e in run.evaluations if e.part == "test"] if cohort else []
+    if evaluations:
+        show.console.print(results_table(evaluations))
+        show.console.print(f"Report  {run.path / 'report.html'}")
+    show.console.print(f"Model   {run.path / 'model.scanwright'}")
+    show.console.print(f"Serve   scanwright serve {run.path / 'model.scanwright'}")
 
 
 @app.command()

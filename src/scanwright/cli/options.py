@@ -113,3 +113,32 @@ def kinds_of(text: str | None) -> tuple[str, ...] | None:
     if not kinds:
         raise InputError("--write names no kind of output.", f"Kinds are {', '.join(KINDS)}.", "Write --write png.")
     return kinds
+
+
+def numbers_of(text: str | None, option: str, between: str) -> tuple[float, ...] | tuple[int, ...] | None:
+    """Numbers that were typed with a sign between them.
+
+    Args:
+        text: As typed, None if nothing was.
+        option: Its name, for the error.
+        between: The sign: ``"x"`` for sizes, which are whole numbers of 1 or more; ``","`` for two ends.
+
+    Returns:
+        The numbers.
+
+    Raises:
+        InputError: They are no numbers, or not of that kind.
+    """
+    if text is None:
+        return None
+    from scanwright.core import InputError
+
+    sizes = between == "x"
+    try:
+        found = tuple(int(t) if sizes else float(t) for t in text.lower().split(between))
+        if (sizes and min(found) < 1) or (not sizes and len(found) != 2):
+            raise ValueError
+    except ValueError:
+        form = "224x224, or 96x96x96 of volumes" if sizes else "-1000,400"
+        raise InputError(f"{option} is {text!r}.", f"It is written like {form}.", f"Correct {option}.") from None
+    return found

@@ -31,27 +31,27 @@ def model_card(contents: ReportContents) -> str:
         Mitchell et al., Model Cards for Model Reporting, 2019.
     """
     blocks = [
-        f"# Model card: {_plain(contents.title)}",
+        f"# Model card: {plain(contents.title)}",
         f"**{RESEARCH_USE}**",
-        _plain(verdict(contents)),
+        plain(verdict(contents)),
         *_use(contents),
         *_data(contents),
         *_figures(contents),
         *_subgroups(contents),
         "## Limits",
-        "\n".join(f"- {_plain(text)}" for text in limits(contents)),
+        "\n".join(f"- {plain(text)}" for text in limits(contents)),
         *_licences(contents),
         *_provenance(contents),
     ]
     return "\n\n".join(block for block in blocks if block) + "\n"
 
 
-def _plain(text: object) -> str:
+def plain(text: object) -> str:
     """Text that cannot turn into markup: Markdown's and HTML's signs are escaped."""
     return re.sub(r"([\\*_\[\]<>|#])", r"\\\1", " ".join(str(text).split()))
 
 
-def _table(heads: list[str], rows: list[list[str]]) -> str:
+def table(heads: list[str], rows: list[list[str]]) -> str:
     lines = [heads, ["---"] * len(heads), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
@@ -59,9 +59,9 @@ def _table(heads: list[str], rows: list[list[str]]) -> str:
 def _use(contents: ReportContents) -> Iterator[str]:
     cohort = contents.cohort
     before = {"regress": "the number ", "segment": "the outlines of "}.get(cohort.task, "")
-    answer = before + _plain(", ".join(cohort.classes))
+    answer = before + plain(", ".join(cohort.classes))
     yield "## Intended use"
-    yield f"Research on {_plain(cohort.modality or 'images of unknown modality')} {cohort.dimension}-D images like those below. Task: {cohort.task}; answers: {answer}."
+    yield f"Research on {plain(cohort.modality or 'images of unknown modality')} {cohort.dimension}-D images like those below. Task: {cohort.task}; answers: {answer}."
     yield "Not for diagnosis, treatment or triage, not for other modalities, body parts, views or age groups than those it was trained on, and not without a person who looks at the image."
     if cohort.task == "segment":
         yield from _structures(contents)
@@ -76,11 +76,11 @@ def _structures(contents: ReportContents) -> Iterator[str]:
         ["every value but 0, one for each object"] if kind == "instances" else [", ".join(map(str, v)) for v in values]
     )
     rows = [
-        [str(k + 1), _plain(name), said[k] if k < len(said) else "–", _plain(contents.codes.get(name, "none"))]
+        [str(k + 1), plain(name), said[k] if k < len(said) else "–", plain(contents.codes.get(name, "none"))]
         for k, name in enumerate(cohort.classes)
     ]
     yield "Structures:"
-    yield _table(["number in the answer", "structure", "values in the masks", "code"], rows)
+    yield table(["number in the answer", "structure", "values in the masks", "code"], rows)
     if cohort.mask_code is not None and cohort.mask_code.are_regions:
         yield "Structures may overlap; each is answered on its own."
 
@@ -90,18 +90,18 @@ def _data(contents: ReportContents) -> Iterator[str]:
     counts = counts_table(cohort)
     yield "## Data and population"
     split = "came with the data" if cohort.parts_given else "were drawn by Scanwright, patients kept together"
-    yield f"Cohort {_plain(cohort.name)}: {len(cohort)} cases, layout {_plain(cohort.layout)}. The parts {split}."
-    rows = [[_plain(row["name"]), *(str(c["n"]) for c in row["cells"])] for row in counts["rows"]]
+    yield f"Cohort {plain(cohort.name)}: {len(cohort)} cases, layout {plain(cohort.layout)}. The parts {split}."
+    rows = [[plain(row["name"]), *(str(c["n"]) for c in row["cells"])] for row in counts["rows"]]
     rows.append(["all cases", *map(str, counts["cases"])])
     if counts["patients"]:
         rows.append(["patients", *map(str, counts["patients"])])
-    yield _table(["", *counts["parts"]], rows)
-    facts = [f"- {_plain(k)}: {_plain(v)}" for k, v in cohort.facts.items() if not _LICENCE.search(k)]
+    yield table(["", *counts["parts"]], rows)
+    facts = [f"- {plain(k)}: {plain(v)}" for k, v in cohort.facts.items() if not _LICENCE.search(k)]
     if facts:
         yield "\n".join(facts)
     if contents.findings:
         yield "Found by the check:"
-        yield "\n".join(f"- {f.severity}: {_plain(f.text)}" for f in contents.findings)
+        yield "\n".join(f"- {f.severity}: {plain(f.text)}" for f in contents.findings)
 
 
 def _figures(contents: ReportContents) -> Iterator[str]:
@@ -117,37 +117,35 @@ def _figures(contents: ReportContents) -> Iterator[str]:
     tables = _outline_tables if judged.task == "segment" else _answer_tables
     yield from tables(contents, judged, beside)
     if judged.warnings:
-        yield "\n".join(f"- {_plain(text)}" for text in judged.warnings)
+        yield "\n".join(f"- {plain(text)}" for text in judged.warnings)
 
 
 def _outline_tables(contents: ReportContents, judged: Evaluation, beside: list[Evaluation]) -> Iterator[str]:
     measured = [n for n in SEGMENT_FIGURES if any(n in e.metrics for e in beside)]
     rows = [
-        [_plain(title_of(contents, n)), *(say(n, e.metrics[n]) if n in e.metrics else "–" for e in beside), SEGMENT_FIGURES[n].meaning]
+        [plain(title_of(contents, n)), *(say(n, e.metrics[n]) if n in e.metrics else "–" for e in beside), SEGMENT_FIGURES[n].meaning]
         for n in measured
     ]  # fmt: skip
-    yield _table(["", *(WHO[e.who] for e in beside), "meaning"], rows)
+    yield table(["", *(WHO[e.who] for e in beside), "meaning"], rows)
     names = column_names(contents, judged)
     if names and len(judged.classes) > 1:
         rows = [
-            [_plain(c), *(say(n, row[n]) if n in row else "–" for n in names)] for c, row in judged.per_class.items()
+            [plain(c), *(say(n, row[n]) if n in row else "–" for n in names)] for c, row in judged.per_class.items()
         ]
-        yield _table(["structure", *(_plain(title_of(contents, n)) for n in names)], rows)
+        yield table(["structure", *(plain(title_of(contents, n)) for n in names)], rows)
 
 
 def _answer_tables(_: ReportContents, judged: Evaluation, beside: list[Evaluation]) -> Iterator[str]:
-    rows = [[m.title, *(_figure(e, name) for e in beside)] for name, m in metrics_of(judged.task).items()]
-    yield _table(["", *(WHO[e.who] for e in beside)], rows)
+    rows = [[m.title, *(figure(e, name) for e in beside)] for name, m in metrics_of(judged.task).items()]
+    yield table(["", *(WHO[e.who] for e in beside)], rows)
     if judged.per_class:
         names = ("auroc", "recall", "specificity", "precision")
         titles = [metrics_of(judged.task)[n].title for n in names]
-        rows = [
-            [_plain(c), *(_one(row[n].value, bounds(row[n])) for n in names)] for c, row in judged.per_class.items()
-        ]
-        yield _table(["class", *titles], rows)
+        rows = [[plain(c), *(_one(row[n].value, bounds(row[n])) for n in names)] for c, row in judged.per_class.items()]
+        yield table(["class", *titles], rows)
 
 
-def _figure(judged: Evaluation, name: str) -> str:
+def figure(judged: Evaluation, name: str) -> str:
     found = judged.metrics.get(name)
     return "–" if found is None else _one(found.value, bounds(found))
 
@@ -160,14 +158,14 @@ def _subgroups(contents: ReportContents) -> Iterator[str]:
     columns = sorted({name for c in contents.cohort.cases for name in c.covariates})
     yield "## Subgroups"
     if columns:
-        yield f"The table has {_plain(', '.join(columns))}; the figures above are not broken down by them."
+        yield f"The table has {plain(', '.join(columns))}; the figures above are not broken down by them."
     else:
         yield "Age, sex, scanner and site are not in the data: nothing is known about subgroups."
 
 
 def _licences(contents: ReportContents) -> Iterator[str]:
     found = {**contents.cohort.facts, **contents.provenance}
-    rows = [f"- {_plain(k)}: {_plain(v)}" for k, v in found.items() if _LICENCE.search(k)]
+    rows = [f"- {plain(k)}: {plain(v)}" for k, v in found.items() if _LICENCE.search(k)]
     yield "## Licences"
     if not any(_LICENCE.search(k) for k in contents.cohort.facts):
         rows.insert(0, "- images: not stated by the source. Settle it before you share the model.")
@@ -178,7 +176,7 @@ def _licences(contents: ReportContents) -> Iterator[str]:
 
 
 def _provenance(contents: ReportContents) -> Iterator[str]:
-    rows = [f"- {_plain(k)}: {_plain(v)}" for k, v in contents.provenance.items() if not _LICENCE.search(k)]
+    rows = [f"- {plain(k)}: {plain(v)}" for k, v in contents.provenance.items() if not _LICENCE.search(k)]
     if contents.command:
         fence = "~~~"
         rows.append(f"\n{fence}\n{contents.command.replace(fence, '')}\n{fence}")

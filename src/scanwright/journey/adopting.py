@@ -31,7 +31,7 @@ from scanwright.io import ModelFile, read_case, write_model_file
 from scanwright.io.run_folder import RunFolder, stage_events
 from scanwright.io.store import label_array, voxel_hash
 from scanwright.journey import survey
-from scanwright.journey.elsewhere import as_the_model_says, judge_elsewhere
+from scanwright.journey.elsewhere import UNSEEN, as_the_model_says, judge_elsewhere
 from scanwright.journey.request import Request
 
 if TYPE_CHECKING:
@@ -48,7 +48,6 @@ VALUES: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
 ``zscore`` is each image by its own mean and spread, clipped at ten of them."""
 _SCORED = 10.0
 _TASKS = ("binary", "multiclass", "multilabel", "regress")
-_UNSEEN = "What it was trained on is not known here: images of the cohort it was judged on may be among them."
 
 
 @dataclass(frozen=True)
@@ -259,7 +258,7 @@ def _seen_as(wish: Adoption) -> str:
 
 def _warnings(wish: Adoption, *, judged: bool) -> list[str]:
     told = (
-        [_UNSEEN] if judged else ["It was judged on no labelled images here, and its probabilities are not calibrated."]
+        [UNSEEN] if judged else ["It was judged on no labelled images here, and its probabilities are not calibrated."]
     )
     told.append(
         "Size, channels and values are taken as its maker is said to have trained it; another scale makes other answers."

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from scanwright.inference import Predictor
 
 
+UNSEEN = (
+    "The model was trained elsewhere: images of the cohort that it is judged on may be among those it was trained on."
+)
+
+
 def judge_elsewhere(folder: RunFolder, file: ModelFile, cohort: Cohort, emit: Emit) -> list[Evaluation]:
     """Judge a model on a cohort that it was not made from.
 
@@ -53,6 +58,8 @@ def judge_elsewhere(folder: RunFolder, file: ModelFile, cohort: Cohort, emit: Em
             lambda case: prepare(read_case(case, root=cohort.root), file.plan.preprocessing),
             emit,
         )
+        if not file.plan.candidates:
+            emit(Said(stage="evaluate", level="warn", text=UNSEEN))
         answers = _answers(predictor, cohort, emit)
         failed = [a for a in answers if isinstance(a, Failure)]
         for failure in failed[:5]:

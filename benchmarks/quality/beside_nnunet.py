@@ -299,7 +299,7 @@ def drawn(curves: dict[str, list[tuple[float, float]]]) -> str:
     longest = max(s for c in curves.values() for s, _ in c)
     axes = Axes("Validation Dice against time", "Seconds", "Validation Dice", (0.0, longest * 1.02), (0.0, 1.0))
     names = [
-        f'<text class="s{n}" x="{WIDTH - 24}" y="{225 + 15 * n}" text-anchor="end">{who}</text>'
+        f'<text class="s{n}" x="{WIDTH - 24}" y="{130 + 15 * n}" text-anchor="end">{who}</text>'
         for n, who in enumerate(curves)
     ]
     svg = str(draw(lines, axes)).replace(

@@ -23,6 +23,7 @@ from scanwright.io.model_zip import (
     local_header,
     manifest_bytes,
     read_at,
+    refuse,
     tail,
 )
 
@@ -116,6 +117,7 @@ def read_generator_file(path: Path) -> GeneratorFile:
         if first.name != MANIFEST or manifest.get("format") != GENERATOR_FORMAT:
             raise _another(path, manifest)
         _check_names(path, tuple(entry.name for entry in entries[1:]))
+        _check_manifest(path, manifest, read_at(file, len(local_header(first)), first.size))
         sha256, offsets = check_bytes(path, file, entries, manifest)
         found = {entry.name: read_at(file, offsets[entry.name], entry.size) for entry in entries}
     return GeneratorFile(
@@ -146,6 +148,17 @@ def _check_names(path: Path, names: tuple[str, ...]) -> None:
             f"A generator's file holds {', '.join(MEMBERS)}.",
             "Learn the generator anew with `scanwright generate`.",
         )
+
+
+def _check_manifest(path: Path, manifest: Mapping[str, Any], data: bytes) -> None:
+    members = manifest.get("members")
+    whole = isinstance(members, dict) and sorted(members) == sorted(MEMBERS)
+    whole = whole and all(
+        isinstance(m, dict) and isinstance(m.get("size"), int) and isinstance(m.get("sha256"), str)
+        for m in dict(members or {}).values()
+    )
+    if not whole or not {"name", "created", "scanwright"} <= set(manifest) or manifest_bytes(manifest) != data:
+        raise refuse(path, "its manifest is not as Scanwright writes it")
 
 
 def _another(path: Path, manifest: Mapping[str, Any]) -> ModelFileError:

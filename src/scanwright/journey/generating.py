@@ -29,7 +29,7 @@ from scanwright.journey.generate.writing import Drawn, Look, draw, facts_of, loo
 GENERATOR = "generator.scanwright"
 QUALITY = "quality.json"
 
-_FIRST, _MOST_JUDGED = 48, 4000
+_FIRST, _LEAST_JUDGED, _MOST_JUDGED = 16, 48, 4000
 _SHOWN, _PAIRS = 24, 8
 
 
@@ -154,12 +154,12 @@ def _draw_to_judge(generator: Any, made: Learning, wish: Wish, emit: Emit, steps
 
     began = monotonic()
     rng = np.random.default_rng([wish.seed, 5])
-    n_most = min(_MOST_JUDGED, max(len(made.train), _FIRST))
+    n_most = min(_MOST_JUDGED, max(len(made.train), _LEAST_JUDGED))
     labels = rng.choice(made.labels(made.train), n_most)
     seeds = seeds_of(wish.seed, "judged", n_most)
     first = generator.draw(labels[:_FIRST], seeds[:_FIRST], steps=steps)
     pace = (monotonic() - began) / _FIRST
-    n = int(np.clip(DRAW_SHARE * wish.budget.seconds / max(pace, 1e-6), _FIRST, n_most))
+    n = int(np.clip(DRAW_SHARE * wish.budget.seconds / max(pace, 1e-6), _LEAST_JUDGED, n_most))
 
     def tell(k: int) -> None:
         left = (n - _FIRST - k) * pace
@@ -240,7 +240,7 @@ def _report(
         pairs=pairs,
         quality=quality,
         history=made.history,
-        near_limit=eye.limits[0] / float(np.sqrt(np.prod(made.spec.shape))),
+        near_limit=eye.limits[0],
         notes=made.notes,
         seconds=seconds_words(made.seconds),
         provenance={

@@ -20,6 +20,7 @@ from scanwright.evaluation.synthetic import (
     precision_recall,
     thresholds,
 )
+from scanwright.intake.checks.survey import shrink
 from scanwright.io import RunFolder, Store
 from scanwright.journey.generate.learning import Learning
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 _K = 3
 _MOST_FEATURES, _DIRECTIONS = 256, 48
 _FEWEST = 24
+_LONGEST_COMPARED = {2: 32, 3: 16}
+"""Sides that images are brought down to before their pixels are compared, by dimension."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +46,7 @@ class Eye:
         basis: ``(F, P)`` main directions that many features are brought down to; None to keep them all.
         train: Features of the training images ``(N, F)``, standardised.
         unseen: Features of the unseen real images.
-        limits: Distances in pixels and features below which an image is near to a training image.
+        limits: Distances in pixels (root mean square on -1 .. 1) and features below which an image is near to a training image.
         auroc: Of the classifier on the unseen real images; None for fixed features.
     """
 
@@ -139,7 +142,7 @@ def neighbours(made: Learning, eye: Eye, images: NDArray[np.float32]) -> dict[st
     pixels, row = nearest(flat, _flat(made.images(made.train)))
     features = nearest(eye.see(images), eye.train)[0]
     near = memorised(pixels, features, limits=eye.limits)
-    return {"pixels": pixels / math.sqrt(flat.shape[1]), "features": features, "row": row, "copies": near.copies}
+    return {"pixels": pixels, "features": features, "row": row, "copies": near.copies}
 
 
 def judge(
@@ -332,4 +335,7 @@ def _main_directions(rows: NDArray[np.float64]) -> NDArray[np.float64] | None:
 
 
 def _flat(images: NDArray[np.float32]) -> NDArray[np.float32]:
-    return images.reshape(len(images), -1)
+    """Rows whose distances are root mean square differences; large images by the means of equal parts."""
+    most = _LONGEST_COMPARED[images.ndim - 2]
+    small = shrink(images, [min(n, most) for n in images.shape[2:]])
+    return small.reshape(len(small), -1) / np.float32(math.sqrt(small[0].size if len(small) else 1))

@@ -114,9 +114,9 @@ def prepare(folder: RunFolder, wish: Wish, emit: Emit) -> Learning:
     cohort, said = _cohort(folder, request, emit)
     cohort, notes = split(cohort, seed=wish.seed)
     cohort = cohort.with_cases(c for c in cohort.cases if c.part in ("train", "val"))
-    with stage_events("generate", emit):
+    with stage_events("prepare", emit):
         for text in (*notes, *said):
-            emit(Said(stage="generate", text=text))
+            emit(Said(stage="prepare", text=text))
         warnings = refuse_few(cohort)
         fingerprint = measure(cohort, lambda case: read_case(case, root=cohort.root), seed=wish.seed, emit=emit)
         here = machine()
@@ -178,7 +178,7 @@ def learn_generator(
     here = machine()
     request = wish.request or Request.of(wish.source, {})
     kind = here.devices[1].kind if len(here.devices) > 1 and request.devices != "cpu" else "cpu"
-    bf16 = (here.devices[1] if kind != "cpu" else here.processor).bf16
+    bf16 = kind != "cpu" and here.devices[1].bf16  # on a processor this network is slower in bfloat16
     size = tuple(int(n) for n in made.spec.size)
     chosen = design(made.spec.dimension, size, made.spec.channels, len(made.classes), gpu=kind != "cpu")
     unseen = made.unseen if len(made.unseen) else made.train

@@ -47,20 +47,21 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def made(cohort: Path, tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Generated:
     """One learning that all tests look at."""
     out = tmp_path_factory.mktemp("made") / "teaching"
-    wish = Wish.of(cohort, out, {"count": 12, "budget": "10m", "steps": 6, "cache": cache})
-    return generate(wish, silent, most_steps=250)
+    wish = Wish.of(cohort, out, {"count": 12, "budget": "10m", "steps": 6, "size": 8, "cache": cache})
+    return generate(wish, silent, most_steps=300)
 
 
 def test_there_is_one_folder_a_class_and_every_image_is_marked(made: Generated) -> None:
     assert len(made.files) == 12
     assert {p.parent.name for p in made.files} == {"standing", "lying"}
     assert all(is_synthetic(p) for p in made.files)
-    assert all(Image.open(p).size == (16, 16) for p in made.files)
+    assert all(Image.open(p).size == (8, 8) for p in made.files)
     rows = list(csv.DictReader((made.path / "synthetic.csv").open()))
     assert [made.path / row["file"] for row in rows] == made.files
     assert {row["class"] for row in rows} == {"standing", "lying"}
     assert len({row["seed"] for row in rows}) == 12
     assert all(float(row["nearest_pixels"]) > 0 for row in rows)
+    assert any("Images of 16 x 16 are learnt and drawn at 8 x 8" in note for note in made.notes)
     assert not (made.path / WORK).exists(), "no prepared image of a patient stays beside synthetic ones"
 
 
@@ -190,7 +191,7 @@ def test_images_without_labels_are_learnt_without_classes(tmp_path: Path, cache:
     folder.mkdir()
     for k, picture in enumerate([*bars(40, 5, upright=True), *bars(40, 6, upright=False)]):
         Image.fromarray(picture).save(folder / f"{k}.png")
-    wish = Wish.of(folder, tmp_path / "out", {"count": 4, "budget": "10m", "steps": 2, "cache": cache})
+    wish = Wish.of(folder, tmp_path / "out", {"count": 4, "budget": "10m", "steps": 2, "size": 8, "cache": cache})
     made = generate(wish, silent, most_steps=20)
     assert {p.parent.name for p in made.files} == {"image"}
     assert any("no classes" in note for note in made.notes)
@@ -211,7 +212,9 @@ def test_small_volumes_are_learnt_and_written_with_their_place(tmp_path: Path, c
         folder.mkdir(parents=True, exist_ok=True)
         image = nibabel.Nifti1Image(volume.astype(np.int16), np.diag([2.0, 2.0, 3.0, 1.0]))
         nibabel.save(image, folder / f"{k}.nii.gz")
-    wish = Wish.of(tmp_path / "volumes", tmp_path / "out", {"count": 2, "budget": "10m", "steps": 2, "cache": cache})
+    wish = Wish.of(
+        tmp_path / "volumes", tmp_path / "out", {"count": 2, "budget": "10m", "steps": 2, "size": 8, "cache": cache}
+    )
     made = generate(wish, silent, most_steps=20)
     read = nibabel.load(made.files[0])
     assert made.files[0].name.endswith(".nii.gz")
@@ -250,7 +253,7 @@ def test_images_are_divided_among_the_classes() -> None:
 
 @pytest.mark.slow
 def test_a_learning_that_was_stopped_goes_on(cohort: Path, tmp_path: Path, cache: Path) -> None:
-    wish = Wish.of(cohort, tmp_path / "out", {"count": 2, "budget": "10m", "steps": 2, "cache": cache})
+    wish = Wish.of(cohort, tmp_path / "out", {"count": 2, "budget": "10m", "steps": 2, "size": 8, "cache": cache})
 
     class Stopped(Exception):
         pass

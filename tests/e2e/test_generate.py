@@ -47,7 +47,7 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def made(cohort: Path, tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Generated:
     """One learning that all tests look at."""
     out = tmp_path_factory.mktemp("made") / "teaching"
-    wish = Wish.of(cohort, out, {"count": 12, "budget": "10m", "steps": 6, "size": 8, "cache": cache})
+    wish = Wish.of(cohort, out, {"count": 12, "budget": "2h", "steps": 6, "size": 8, "cache": cache})
     return generate(wish, silent, most_steps=300)
 
 
@@ -134,6 +134,14 @@ def test_a_class_that_was_never_seen_is_refused_with_the_known_ones(made: Genera
     assert not (tmp_path / "a").exists()
 
 
+def test_a_mark_that_has_no_room_is_refused_before_anything_is_learnt(
+    made: Generated, cohort: Path, tmp_path: Path
+) -> None:
+    for source in (made.generator, cohort):
+        with pytest.raises(InputError, match="too small for the visible mark"):
+            workflow.generate(source, out=tmp_path / "a", mark=True)
+
+
 def test_a_model_is_no_generator(tmp_path: Path) -> None:
     import zipfile
 
@@ -191,7 +199,7 @@ def test_images_without_labels_are_learnt_without_classes(tmp_path: Path, cache:
     folder.mkdir()
     for k, picture in enumerate([*bars(40, 5, upright=True), *bars(40, 6, upright=False)]):
         Image.fromarray(picture).save(folder / f"{k}.png")
-    wish = Wish.of(folder, tmp_path / "out", {"count": 4, "budget": "10m", "steps": 2, "size": 8, "cache": cache})
+    wish = Wish.of(folder, tmp_path / "out", {"count": 4, "budget": "2h", "steps": 2, "size": 8, "cache": cache})
     made = generate(wish, silent, most_steps=20)
     assert {p.parent.name for p in made.files} == {"image"}
     assert any("no classes" in note for note in made.notes)
@@ -213,7 +221,7 @@ def test_small_volumes_are_learnt_and_written_with_their_place(tmp_path: Path, c
         image = nibabel.Nifti1Image(volume.astype(np.int16), np.diag([2.0, 2.0, 3.0, 1.0]))
         nibabel.save(image, folder / f"{k}.nii.gz")
     wish = Wish.of(
-        tmp_path / "volumes", tmp_path / "out", {"count": 2, "budget": "10m", "steps": 2, "size": 8, "cache": cache}
+        tmp_path / "volumes", tmp_path / "out", {"count": 2, "budget": "2h", "steps": 2, "size": 8, "cache": cache}
     )
     made = generate(wish, silent, most_steps=20)
     read = nibabel.load(made.files[0])
@@ -253,7 +261,7 @@ def test_images_are_divided_among_the_classes() -> None:
 
 @pytest.mark.slow
 def test_a_learning_that_was_stopped_goes_on(cohort: Path, tmp_path: Path, cache: Path) -> None:
-    wish = Wish.of(cohort, tmp_path / "out", {"count": 2, "budget": "10m", "steps": 2, "size": 8, "cache": cache})
+    wish = Wish.of(cohort, tmp_path / "out", {"count": 2, "budget": "2h", "steps": 2, "size": 8, "cache": cache})
 
     class Stopped(Exception):
         pass

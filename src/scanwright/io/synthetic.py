@@ -190,7 +190,7 @@ def is_synthetic(path: Path) -> bool:
         if head[:8] == b"\x89PNG\r\n\x1a\n":
             return b"Synthetic\x00true" in head.partition(b"IDAT")[0]
         if head[128:132] == b"DICM":
-            return _dicom_says_so(path)
+            return WORD.encode() in head.upper() and bool(_dicom_says_so(path))
         if head[:6] == b"\x93NUMPY":
             beside = path.with_suffix(".json")
             return beside.is_file() and json.loads(beside.read_text(encoding="utf-8")).get("synthetic") is True
@@ -222,6 +222,20 @@ SMALLEST_FOR_WORD = 64
 """Columns that a picture needs for the visible word."""
 
 
+def check_room(rows: int, columns: int) -> None:
+    """Refuse pictures that are too small for the visible word.
+
+    Raises:
+        InputError: They are.
+    """
+    if columns < SMALLEST_FOR_WORD or rows < 16:
+        raise InputError(
+            f"A picture of {rows} x {columns} is too small for the visible mark.",
+            f"The word {WORD} needs {SMALLEST_FOR_WORD} columns.",
+            f"Leave --mark out, or learn with --size {SMALLEST_FOR_WORD} or more.",
+        )
+
+
 def with_word(voxels: NDArray[Any]) -> NDArray[Any]:
     """The voxels with the word written into the first rows of every slice, bright on dark.
 
@@ -230,12 +244,7 @@ def with_word(voxels: NDArray[Any]) -> NDArray[Any]:
     """
     from PIL import Image, ImageDraw
 
-    if voxels.shape[2] < SMALLEST_FOR_WORD or voxels.shape[1] < 16:
-        raise InputError(
-            f"A picture of {voxels.shape[1]} x {voxels.shape[2]} is too small for the visible mark.",
-            f"The word {WORD} needs {SMALLEST_FOR_WORD} columns.",
-            f"Leave --mark out, or learn with --size {SMALLEST_FOR_WORD} or more.",
-        )
+    check_room(voxels.shape[1], voxels.shape[2])
     word = Image.new("L", (voxels.shape[2], 12), 0)
     ImageDraw.Draw(word).text((2, 0), WORD, fill=255)
     ink = np.asarray(word) > 127
@@ -245,14 +254,37 @@ def with_word(voxels: NDArray[Any]) -> NDArray[Any]:
     return marked
 
 
-def _dicom_says_so(path: Path) -> bool:
+def synthetic_series(folder: Path) -> set[str]:
+    """SeriesInstanceUIDs in a folder of DICOM files that say of themselves that they are synthetic.
+
+    Args:
+        folder: Its files are looked at, not those of folders inside it.
+
+    Returns:
+        UIDs; empty where there are none.
+    """
+    found = set()
+    for path in sorted(p for p in folder.iterdir() if p.is_file()):
+        try:
+            with path.open("rb") as file:
+                head = file.read(_HEAD_BYTES >> 3)
+        except OSError:
+            continue
+        if head[128:132] == b"DICM" and WORD.encode() in head.upper():
+            found.add(_dicom_says_so(path))
+    return found - {""}
+
+
+def _dicom_says_so(path: Path) -> str:
+    """SeriesInstanceUID of an object that says so, empty for another."""
     import pydicom
     from pydicom.errors import InvalidDicomError
 
-    tags = ["SeriesDescription", "ImageComments", "PatientID", "ImageType", "PatientComments"]
+    tags = ["SeriesDescription", "ImageComments", "SeriesInstanceUID"]
     try:
         header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=tags)
     except (InvalidDicomError, OSError, ValueError):
-        return False
-    words = " ".join(str(header.get(tag) or "") for tag in ("SeriesDescription", "ImageComments")).upper()
-    return words.startswith(WORD) or f" {WORD} IMAGE" in f" {words}"
+        return ""
+    words = " ".join(str(header.get(tag) or "") for tag in tags[:2]).upper()
+    says_so = words.startswith(WORD) or f" {WORD} IMAGE" in f" {words}"
+    return str(header.get("SeriesInstanceUID") or "unknown") if says_so else ""

@@ -14,6 +14,7 @@ from scanwright.core import Emit, Progress, Said, ScanwrightError
 from scanwright.io import GeneratorFile, RunFolder, read_generator_file, write_generator_file, write_json
 from scanwright.io.generator_file import is_model_zip
 from scanwright.io.run_folder import stage_events
+from scanwright.io.synthetic import check_room
 from scanwright.journey.generate.asking import WORK, Wish, check_out, shares
 from scanwright.journey.generate.judging import Eye, Judged, judge, neighbours, open_eye
 from scanwright.journey.generate.learning import (
@@ -87,8 +88,10 @@ def _again(wish: Wish, emit: Emit) -> Generated:
     classes = tuple(str(name) for name in file.facts["classes"])
     look = look_from(dict(file.facts["look"]))
     wanted, kind = shares(wish.classes, classes, wish.count), look.format_of(wish.format)
+    design = Design.of(dict(file.facts["design"]))
+    if wish.mark:
+        check_room(*design.size[:2])
     with stage_events("generate", emit):
-        design = Design.of(dict(file.facts["design"]))
         generator = Generator.of(design, file.weights, guidance=float(file.facts["guidance"]))
         steps = wish.steps or STEPS
         drawn = draw(generator, wanted, emit, seed=wish.seed, steps=steps)
@@ -110,7 +113,7 @@ def _learn(folder: RunFolder, wish: Wish, emit: Emit, most_steps: int | None) ->
     from scanwright.generation import STEPS
 
     began = monotonic()
-    made = prepare(folder, wish, emit)
+    made = prepare(folder, wish, emit, most_steps=most_steps)
     look = Look.of(made.spec, made.fingerprint)
     wanted, kind = shares(wish.classes, made.classes, wish.count), look.format_of(wish.format)
     with stage_events("generate", emit):

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from scanwright.core import Cohort, Finding
 from scanwright.intake.checks.survey import Survey
-from scanwright.io import is_synthetic
-
-_UID = re.compile(r"[0-9.]+")
+from scanwright.io.synthetic import is_synthetic, synthetic_series
 
 
 def synthetic_images(cohort: Cohort, survey: Survey) -> list[Finding]:
     """Synthetic images in a part that is judged on, or on their way there."""
-    marked = [c for c in cohort.cases if c.id not in survey.damaged and _says_so(cohort, c.source)]
+    known: dict[Path, bool | set[str]] = {}
+    marked = [c for c in cohort.cases if c.id not in survey.damaged and _says_so(cohort, c.source, known)]
     if not marked:
         return []
     ids = tuple(c.id for c in marked)
@@ -42,30 +40,13 @@ def synthetic_images(cohort: Cohort, survey: Survey) -> list[Finding]:
     return [Finding("synthetic-image", "warn", text, ids)]
 
 
-def _says_so(cohort: Cohort, source: str) -> bool:
-    """Whether the file of a case (the first one of several) carries the mark."""
-    first = source.split(" | ")[0].split(" > ")[0]
-    path, _, member = first.partition("::")
-    if path.endswith("]") and not (cohort.root / path).exists():
-        return False  # rows of an array file
+def _says_so(cohort: Cohort, source: str, known: dict[Path, bool | set[str]]) -> bool:
+    """Whether the file of a case (the first one of several) carries the mark; every file is looked at once."""
+    path, _, member = source.split(" | ")[0].split(" > ")[0].partition("::")
     place = cohort.root / path
-    if place.is_dir():
-        if member and not _UID.fullmatch(member):
-            return False
-        files = sorted(p for p in place.iterdir() if p.is_file())
-        return (len(files) <= 1 and any(is_synthetic(p) for p in files)) or (bool(member) and _series(files, member))
-    return is_synthetic(place)
-
-
-def _series(files: list[Path], uid: str) -> bool:
-    """Whether the file that holds a series says so."""
-    needle = uid.encode()
-    for path in files:
-        try:
-            with path.open("rb") as file:
-                found = needle in file.read(1 << 14)
-        except OSError:
-            continue
-        if found:
-            return is_synthetic(path)
-    return False
+    if path.endswith("]") and not place.exists():
+        return False  # rows of an array file
+    if place not in known:
+        known[place] = synthetic_series(place) if place.is_dir() else is_synthetic(place)
+    said = known[place]
+    return said if isinstance(said, bool) else bool(said) and (not member or member in said)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 _K = 3
+_DEAD = 0.1
 _MOST_FEATURES, _DIRECTIONS = 256, 48
 _FEWEST = 24
 _LONGEST_COMPARED = {2: 32, 3: 16}
@@ -111,9 +112,10 @@ def open_eye(folder: RunFolder, made: Learning, emit: Emit, *, seed: int) -> Eye
         network_features: nn.Module = network
     else:
         network_features = _fixed(made)
-        words = "gradients, histograms and shape (the cohort has no classes to train a network on)"
+        words = "gradients, histograms and shape (there was nothing to train a network on)"
     raw = embed(network_features, made.images(made.train))[0]
-    mean, std = raw.mean(axis=0), np.maximum(raw.std(axis=0), 1e-6)
+    mean, std = raw.mean(axis=0), raw.std(axis=0)
+    std = np.maximum(std, max(_DEAD * float(std.mean()), 1e-6))  # a feature that is always 0 here must not count most
     basis = _main_directions((raw - mean) / std)
     eye = Eye(network_features, words, mean, std, basis, raw[:0], raw[:0], (0.0, 0.0), auroc, logits)
     train, unseen_images = eye.see(made.images(made.train)), made.images(made.unseen)

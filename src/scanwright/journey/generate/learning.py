@@ -27,7 +27,9 @@ from scanwright.core import (
 )
 from scanwright.io import RunFolder, Store, read_case
 from scanwright.io.run_folder import stage_events
-from scanwright.journey.generate.asking import Wish, refuse_few
+from scanwright.io.synthetic import check_room
+from scanwright.journey.generate.asking import Wish, refuse_few, shares
+from scanwright.journey.generate.writing import Look
 from scanwright.journey.request import Request
 from scanwright.journey.survey import scan
 
@@ -39,6 +41,7 @@ CLASSIFIER_SHARE, DRAW_SHARE, RESERVE = 0.08, 0.2, 0.04
 
 _LEAST_S = 5.0
 _CLASSIFIER_STEPS = (40, 600)
+_LEAST_PLANNED_S = 300.0
 _ANY = "image"
 
 
@@ -91,13 +94,14 @@ class Learning:
         emit(Said(stage="generate", text=text, level="warn" if warn else "info"))
 
 
-def prepare(folder: RunFolder, wish: Wish, emit: Emit) -> Learning:
+def prepare(folder: RunFolder, wish: Wish, emit: Emit, *, most_steps: int | None = None) -> Learning:
     """Understand the folder, choose sizes, and turn training and validation images into arrays.
 
     Args:
         folder: Where learning keeps its files.
         wish: What was asked for.
         emit: Receiver of events.
+        most_steps: Most steps of each classifier.
 
     Returns:
         What learning starts from.
@@ -112,6 +116,7 @@ def prepare(folder: RunFolder, wish: Wish, emit: Emit) -> Learning:
     began = monotonic()
     request = wish.request or Request.of(wish.source, {})
     cohort, said = _cohort(folder, request, emit)
+    shares(wish.classes, cohort.classes if len(cohort.classes) > 1 else (), wish.count)  # refused before anything long
     cohort, notes = split(cohort, seed=wish.seed)
     cohort = cohort.with_cases(c for c in cohort.cases if c.part in ("train", "val"))
     with stage_events("prepare", emit):
@@ -125,7 +130,14 @@ def prepare(folder: RunFolder, wish: Wish, emit: Emit) -> Learning:
         seconds = 0.5 * wish.budget.seconds
         spec, _ = choose_preprocessing(cohort, fingerprint, kind=kind, seconds=seconds, cores=here.cores, gpu=gpu)
         spec, resized = generator_spec(spec, fingerprint, wish.size, gpu=gpu)
+        Look.of(spec, fingerprint).format_of(wish.format)
+        if wish.mark:
+            check_room(*spec.size[:2])
         plan = _plan(cohort, fingerprint, spec, wish, request, emit)
+        if plan is not None and most_steps is not None:
+            one = plan.candidates[0]
+            one = one.model_copy(update={"final_steps": min(one.final_steps, most_steps)})
+            plan = plan.model_copy(update={"candidates": (one,)})
         store = Store.build(folder.work / "store", cohort, spec, lambda case: _array(case, cohort, spec), emit=emit)
         train = store.rows("train")
         known = {store.seen[row] for row in train}
@@ -297,7 +309,7 @@ def _plan(
     if len(cohort.classes) < 2 or not cohort.of("val"):
         return None
     try:
-        budget = Budget(max(30.0, 0.25 * wish.budget.seconds))
+        budget = Budget(max(_LEAST_PLANNED_S, wish.budget.seconds))  # a network is wanted; its steps are set below
         plan = make_plan(
             cohort, fingerprint, budget=budget, seed=wish.seed, devices=request.devices, machine=machine(),
             cache=request.cache, emit=emit,

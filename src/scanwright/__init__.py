@@ -5,7 +5,7 @@
     600.0
 
 The verbs are those of the command line: ``sw.scan``, ``sw.check``, ``sw.run``, ``sw.evaluate``,
-``sw.predict``, ``sw.phantom``, ``sw.fetch``, ``sw.doctor``. Importing costs no torch.
+``sw.predict``, ``sw.generate``, ``sw.phantom``, ``sw.fetch``, ``sw.doctor``. Importing costs no torch.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ _FROM = {
         "doctor",
         "evaluate",
         "fetch",
+        "generate",
         "open_model",
         "phantom",
         "predict",

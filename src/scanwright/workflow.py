@@ -19,6 +19,7 @@ from scanwright.journey.result import Run
 
 if TYPE_CHECKING:
     from scanwright.inference import Predictor, SegmentPredictor
+    from scanwright.journey.generating import Generated
 
 STAGES: tuple[Stage, ...] = ("scan", "check", "plan", "prepare", "train", "evaluate", "explain", "pack")
 
@@ -286,6 +287,32 @@ def phantom(
     from scanwright.phantom import write_phantom
 
     return write_phantom(kind, Path(out), patients=patients, seed=seed, faults=faults, emit=emit)
+
+
+def generate(source: Path | str, *, out: Path | str | None = None, emit: Emit = silent, **wishes: Any) -> Generated:
+    """Learn to draw images like those of a folder, and draw some; or draw from a generator that was learnt.
+
+    Args:
+        source: Folder, file or archive of images; or a ``generator.scanwright``.
+        out: Folder for the images; ``synthetic/<name>`` by default. An unfinished learning there goes on.
+        emit: Receiver of events.
+        **wishes: ``count=64``, ``classes=("pneumonia",)``, ``format="dicom"``, ``seed``, ``steps``, ``size``, ``mark``,
+            ``keep_copies``, ``budget="20m"``, and what the scan takes: ``task``, ``labels``, ``patient``, ``layout``.
+
+    Returns:
+        The images, the generator's file, its figures and its report.
+
+    Raises:
+        InputError: An option is wrong, or a class was never seen.
+        CohortError: There are too few images.
+        ModelFileError: The file is damaged, or a model that is no generator.
+    """
+    from scanwright.journey.generate.asking import Wish
+    from scanwright.journey.generating import generate as story
+
+    _refuse_missing(Path(source))
+    name = Path(source).absolute().name.split(".")[0]
+    return story(Wish.of(source, Path(out) if out else Path("synthetic") / name, wishes), emit)
 
 
 def fetch(name: str, out: Path | str, *, base_url: str | None = None, emit: Emit = silent) -> Path:

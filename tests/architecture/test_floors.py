@@ -24,6 +24,7 @@ FLOORS = {
     "training": 3,
     "explain": 3,
     "report": 3,
+    "generation": 3,
     "journey": 4,
     "workflow": 5,
     "serving": 6,

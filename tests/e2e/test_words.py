@@ -23,6 +23,7 @@ VERBS = (
     "demo",
     "phantom",
     "fetch",
+    "generate",
     "doctor",
     "info",
 )

@@ -332,6 +332,65 @@ def phantom(
 
 
 @app.command()
+def generate(
+    source: Annotated[
+        Path, typer.Argument(help="Images to learn from, or a generator.scanwright to draw from.", show_default=False)
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="New folder for the images. Default: synthetic/<name>.", show_default=False),
+    ] = None,
+    count: Annotated[int, typer.Option("--count", "-n", help="Images in all, divided among the classes.")] = 64,
+    classes: Annotated[
+        list[str] | None,
+        typer.Option("--class", help="Class to draw; again for more of them. Default: all.", show_default=False),
+    ] = None,
+    form: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            help="png, dicom, npy or nifti. Default: png for pictures, nifti for volumes.",
+            show_default=False,
+        ),
+    ] = None,
+    budget: BudgetText = "20m",
+    seed: Seed = 0,
+    steps: Annotated[
+        int | None, typer.Option("--steps", help="Steps of the sampler. Default: 20.", show_default=False)
+    ] = None,
+    size: Annotated[
+        int | None,
+        typer.Option("--size", help="Longest side in pixels. Default: worked out.", show_default=False),
+    ] = None,
+    mark: Annotated[bool, typer.Option("--mark/--no-mark", help="Write SYNTHETIC into the pixels, too.")] = False,
+    keep_copies: Annotated[
+        bool, typer.Option("--keep-copies", help="Write images that are nearly training images, too.")
+    ] = False,
+    task: TaskName = None,
+    labels: Labels = None,
+    patient: Patient = None,
+    layout: Layout = None,
+    modality: Modality = None,
+    devices: Devices = "auto",
+    quiet: Quiet = False,
+) -> None:
+    """Learn to draw images like those of a folder; draw some, judge them, and write a report."""
+    from scanwright import workflow
+    from scanwright.cli.show import Show, quality_table
+
+    with Show(quiet=quiet) as show:
+        made = workflow.generate(
+            source, out=out, emit=show, count=count, classes=tuple(classes or ()), format=form, budget=budget,
+            seed=seed, steps=steps, size=size, mark=mark, keep_copies=keep_copies, task=task, labels=labels,
+            patient=patient, layout=layout, modality=modality, devices=devices, cache=_cache(),
+        )  # fmt: skip
+    if made.report is not None:
+        show.console.print(quality_table(made.quality))
+        show.console.print(f"Report     {made.report}")
+    show.console.print(f"Images     {made.path} ({len(made.files)})\nGenerator  {made.generator}")
+
+
+@app.command()
 def fetch(
     name: Annotated[
         str | None, typer.Argument(help="Name of a public cohort; none lists them.", show_default=False)

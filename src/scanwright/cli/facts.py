@@ -37,7 +37,12 @@ def facts() -> dict[str, Any]:
         "can_predict": bool(versions["openvino"] or versions["onnxruntime"]),
         "tasks": ["binary", "multiclass", "multilabel", "ordinal", "regress", "segment"],
         "reads": ["dicom", "nifti", "nrrd", "mha", "png", "jpeg", "tiff", "npy", "npz", "idx"],
-        "formats": {"plan": "scanwright-plan/1", "model": "scanwright-model/1", "cohort": "scanwright-cohort/1"},
+        "formats": {
+            "plan": "scanwright-plan/1",
+            "model": "scanwright-model/1",
+            "cohort": "scanwright-cohort/1",
+            "generator": "scanwright-generator/1",
+        },
     }
 
 

@@ -27,6 +27,7 @@ _TITLES = {
     "serve": "Serving (Ctrl-C stops)",
     "fetch": "Fetching",
     "phantom": "Making synthetic patients",
+    "generate": "Generating images",
 }
 _SILENT_LINE_S = 10.0
 
@@ -231,4 +232,23 @@ def predictions_table(answers: list[Prediction | Failure]) -> Table:
         table.add_row(
             escape(answer.case), f"[bold]{escape(answer.label)}[/]", escape(sure), escape(" ".join(answer.warnings))
         )
+    return table
+
+
+def quality_table(quality: dict[str, Any]) -> Table:
+    """How good synthetic images are.
+
+    Args:
+        quality: Content of ``quality.json``.
+
+    Returns:
+        Figures beside those of real images.
+    """
+    table = Table("figure", "synthetic", "real images")
+    for name, row in (quality.get("figures") or {}).items():
+        value = row.get("value")
+        around = "" if row.get("low") is None else f" ({row['low']:.3f}–{row['high']:.3f})"
+        reference = row.get("reference") if name != "copies" else None
+        known = "–" if value is None else f"{value:.3f}{around}"
+        table.add_row(name, known, "–" if reference is None else f"{reference:.3f}")
     return table

@@ -9,7 +9,19 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 Stage = Literal[
-    "scan", "check", "plan", "prepare", "train", "evaluate", "explain", "pack", "predict", "serve", "fetch", "phantom"
+    "scan",
+    "check",
+    "plan",
+    "prepare",
+    "train",
+    "evaluate",
+    "explain",
+    "pack",
+    "predict",
+    "serve",
+    "fetch",
+    "phantom",
+    "generate",
 ]
 
 

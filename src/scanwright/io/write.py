@@ -17,7 +17,7 @@ from scanwright.core.volume import png_bytes
 from scanwright.io.atomic import atomic_write
 
 
-def write_nifti(path: Path, array: NDArray[Any], grid: Grid, *, unit: str = "1") -> Path:
+def write_nifti(path: Path, array: NDArray[Any], grid: Grid, *, unit: str = "1", description: str = "") -> Path:
     """Write voxels on their grid as NIfTI-1.
 
     Args:
@@ -26,6 +26,7 @@ def write_nifti(path: Path, array: NDArray[Any], grid: Grid, *, unit: str = "1")
             Booleans are written as uint8, half and double floats as float32, 64-bit integers as int32.
         grid: Place of the voxels. An unknown spacing is written as unknown unit.
         unit: Unit of the values, kept in the file's description.
+        description: What stands in the file's description before the unit.
 
     Returns:
         ``path``.
@@ -52,7 +53,8 @@ def write_nifti(path: Path, array: NDArray[Any], grid: Grid, *, unit: str = "1")
     values = _writable(values)
     image = nibabel.Nifti1Image(np.moveaxis(values, 0, 3) if values.ndim == 4 else values, grid.affine)
     image.header.set_xyzt_units("mm" if grid.spacing_known else "unknown")
-    image.header["descrip"] = f"unit {unit}".encode()[:79]
+    text = f"{description[:60]}; unit {unit}" if description else f"unit {unit}"
+    image.header["descrip"] = text.encode("ascii", "replace")[:79]
     # a shear cannot be held by a qform: the sform alone carries it
     straight = _is_rigid(grid.affine)
     image.set_sform(grid.affine, code=1)

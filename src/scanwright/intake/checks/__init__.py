@@ -27,6 +27,7 @@ from scanwright.intake.checks.structures import (
     unpaired,
 )
 from scanwright.intake.checks.survey import Survey, survey
+from scanwright.intake.checks.synthetic import synthetic_images
 from scanwright.intake.checks.truth import class_imbalance, missing_labels, one_class, too_few
 
 CHECKS: dict[str, Callable[[Cohort, Survey], list[Finding]]] = {
@@ -40,6 +41,7 @@ CHECKS: dict[str, Callable[[Cohort, Survey], list[Finding]]] = {
     "contradicting-labels": contradicting_labels,
     "damaged-file": damaged_files,
     "blank-image": blank_images,
+    "synthetic-image": synthetic_images,
     "unpaired-mask": unpaired,
     "repeated-mask": repeated_masks,
     "tiny-structure": tiny_structures,
@@ -77,6 +79,7 @@ KINDS: tuple[str, ...] = (
     "tiny-structure",
     "rare-structure",
     "blank-image",
+    "synthetic-image",
     "mixed-modality",
     "mixed-dimension",
     "missing-label",

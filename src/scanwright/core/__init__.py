@@ -50,6 +50,7 @@ from scanwright.core.plan import (
     Memory,
     Plan,
     Preprocessing,
+    Pretrained,
     Segmentation,
     Training,
 )
@@ -95,6 +96,7 @@ __all__ = [
     "PlanError",
     "Prediction",
     "Preprocessing",
+    "Pretrained",
     "Progress",
     "ResourceError",
     "Said",

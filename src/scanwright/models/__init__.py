@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from scanwright.models.classifier import Classifier, Explainable, Explained
     from scanwright.models.ensemble import Averaged, Flipped
-    from scanwright.models.fixed import FixedFeatures
-    from scanwright.models.table import MODELS, Model, build, count_parameters
+    from scanwright.models.fixed import Fitted, FixedFeatures
+    from scanwright.models.table import MODELS, Model, arguments_of, build, count_parameters
+    from scanwright.models.transfer import Frozen, Tuned
 
 __all__ = [
     "MODELS",
@@ -21,9 +22,13 @@ __all__ = [
     "Classifier",
     "Explainable",
     "Explained",
+    "Fitted",
     "FixedFeatures",
     "Flipped",
+    "Frozen",
     "Model",
+    "Tuned",
+    "arguments_of",
     "build",
     "count_parameters",
 ]
@@ -34,7 +39,10 @@ _HOME = {
     "Explained": "classifier",
     "Averaged": "ensemble",
     "Flipped": "ensemble",
+    "Fitted": "fixed",
     "FixedFeatures": "fixed",
+    "Frozen": "transfer",
+    "Tuned": "transfer",
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,17 +15,21 @@ from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, Str
 from torch import Tensor
 
 from scanwright.core import Task
-from scanwright.models import FixedFeatures
-from scanwright.training.data import Data
+from scanwright.models import Fitted, FixedFeatures
 from scanwright.training.lesson import seed_of
+
+if TYPE_CHECKING:
+    from scanwright.training.data import Data
 
 Floats = NDArray[np.float64]
 
 _N_FIT, _N_CHOOSE, _N_COMPONENTS, _FOLDS = 8000, 2000, 256, 3
+_AT_A_TIME = 32 * 224**2
+"""Voxels whose features a network works out together; it leaves many numbers behind for each."""
 _STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 
 
-def fit_classical(model: FixedFeatures, data: Data, *, seed: int) -> str:
+def fit_classical(model: Fitted, data: Data, *, seed: int) -> str:
     """Fit a model in place, in seconds.
 
     At most 8000 training cases are used; the features are standardised and turned to their 256
@@ -46,8 +51,9 @@ def fit_classical(model: FixedFeatures, data: Data, *, seed: int) -> str:
     rows = data.train
     if len(rows) > _N_FIT:
         rows = np.sort(rng.choice(rows, _N_FIT, replace=False))
-    low, high = _usual_range(data, rows[:512] if len(rows) <= 512 else rng.choice(rows, 512, replace=False))
-    model.set_features(low=low, high=high)
+    if isinstance(model, FixedFeatures):
+        low, high = _usual_range(data, rows[:512] if len(rows) <= 512 else rng.choice(rows, 512, replace=False))
+        model.set_features(low=low, high=high)
     found = _features(model, data, rows)
     mean, std = found.mean(0), found.std(0)
     std[std < 1e-6 * np.abs(mean) + 1e-8] = 1.0
@@ -64,12 +70,14 @@ def fit_classical(model: FixedFeatures, data: Data, *, seed: int) -> str:
     return f"fitted on {len(rows)} cases and {found.shape[1]} features, C = {strength:g} by cross-validation"
 
 
-def _features(model: FixedFeatures, data: Data, rows: NDArray[np.intp]) -> Floats:
+def _features(model: Fitted, data: Data, rows: NDArray[np.intp]) -> Floats:
     model.to(data.device).eval()
     parts = []
+    voxels = int(np.prod(data.store.images.shape[2:]))
+    step = 256 if isinstance(model, FixedFeatures) else int(np.clip(_AT_A_TIME // voxels, 8, 128))
     with torch.inference_mode():
-        for start in range(0, len(rows), 256):
-            images = data.images(rows[start : start + 256]).contiguous()
+        for start in range(0, len(rows), step):
+            images = data.images(rows[start : start + step]).contiguous()
             parts.append(model.features(images).cpu().numpy().astype(np.float64))
     return np.concatenate(parts)
 

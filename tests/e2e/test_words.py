@@ -23,6 +23,7 @@ VERBS = (
     "demo",
     "phantom",
     "fetch",
+    "pretrain",
     "doctor",
     "info",
 )

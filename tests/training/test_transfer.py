@@ -113,3 +113,17 @@ def test_a_base_that_is_missing_or_another_is_refused(
     unnamed = make_plan(store, candidates=both(make_candidate))
     with pytest.raises(PlanError, match="the plan names none"):
         train(unnamed, store, work=tmp_path / "work", base=base)
+
+
+def test_kernels_of_pictures_learn_volumes(
+    make_store: Make, make_plan: Make, make_candidate: Make, base: Path, tmp_path: Path
+) -> None:
+    store = make_store(n=64, side=12, dimension=3)
+    plan = make_plan(store, candidates=both(make_candidate, steps=6), pretrained=START, augmentation=Augmentation())
+    trained = train(plan, store, work=tmp_path / "work", base=base)
+    rows = {row["candidate"]: row for row in trained.race}
+    assert rows["r-frozen"]["clean"] > 0.8  # a bright plate across the volume
+    net = network(trained, plan)
+    with torch.no_grad():
+        found = net.explained(torch.from_numpy(store.images[:2]).float())
+    assert found["cam"].ndim == 5

@@ -19,6 +19,10 @@ from scanwright.core.errors import PlanError
 PLAN_FORMAT: Literal["scanwright-plan/1"] = "scanwright-plan/1"
 
 
+ON_A_BASE = ("frozen", "nearest", "boosted", "tuned")
+"""Models that begin from the weights of :class:`Pretrained`; all but the last leave them as they are."""
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 

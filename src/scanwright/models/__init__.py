@@ -13,12 +13,14 @@ if TYPE_CHECKING:
     from scanwright.models.classifier import Classifier, Explainable, Explained
     from scanwright.models.ensemble import Averaged, Flipped
     from scanwright.models.fixed import Fitted, FixedFeatures
+    from scanwright.models.light import Boosted, Light, Nearest
     from scanwright.models.table import MODELS, Model, arguments_of, build, count_parameters
     from scanwright.models.transfer import Frozen, Tuned
 
 __all__ = [
     "MODELS",
     "Averaged",
+    "Boosted",
     "Classifier",
     "Explainable",
     "Explained",
@@ -26,7 +28,9 @@ __all__ = [
     "FixedFeatures",
     "Flipped",
     "Frozen",
+    "Light",
     "Model",
+    "Nearest",
     "Tuned",
     "arguments_of",
     "build",
@@ -41,7 +45,10 @@ _HOME = {
     "Flipped": "ensemble",
     "Fitted": "fixed",
     "FixedFeatures": "fixed",
+    "Boosted": "light",
     "Frozen": "transfer",
+    "Light": "light",
+    "Nearest": "light",
     "Tuned": "transfer",
 }
 

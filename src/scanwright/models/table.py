@@ -13,6 +13,7 @@ from scanwright.core import PlanError
 from scanwright.models.classifier import Explainable
 from scanwright.models.cnn import cnn
 from scanwright.models.fixed import features, linear
+from scanwright.models.light import boosted, nearest
 from scanwright.models.monai_nets import densenet121, resnet18, resnet34, resnet50
 from scanwright.models.resnet3d import resnet3d
 from scanwright.models.resnet9 import resnet9
@@ -67,6 +68,20 @@ MODELS: dict[str, Model] = {
         "Logistic regression on the features of a base from elsewhere",
         (2, 3),
         "Donahue et al., DeCAF, ICML 2014",
+        "classical",
+    ),
+    "nearest": Model(
+        nearest,
+        "Votes of the training cases with the most similar features of a base from elsewhere",
+        (2, 3),
+        "Cover and Hart 1967; Wu et al., CVPR 2018",
+        "classical",
+    ),
+    "boosted": Model(
+        boosted,
+        "Gradient-boosted trees on the features of a base from elsewhere",
+        (2, 3),
+        "Friedman 2001; scikit-learn",
         "classical",
     ),
     "tuned": Model(

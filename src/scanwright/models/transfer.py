@@ -169,7 +169,7 @@ def tuned(
     Returns:
         The network, its weights still fresh: ``training`` fills in those of the file.
     """
-    body, n_features = _behind_entry(base, dimension, in_channels, channels, enlarge, of_base)
+    body, n_features = behind_entry(base, dimension, in_channels, channels, enlarge, of_base)
     return Tuned(body, n_features=n_features, n_outputs=n_outputs, dropout=head_drop, lowest=lowest)
 
 
@@ -184,7 +184,7 @@ def frozen(
     **of_base: Any,
 ) -> Frozen:
     """A base that stays as it is, with a head still 0; arguments as those of :func:`tuned`."""
-    body, n_features = _behind_entry(base, dimension, in_channels, channels, enlarge, of_base)
+    body, n_features = behind_entry(base, dimension, in_channels, channels, enlarge, of_base)
     return Frozen(body, n_features=n_features, n_outputs=n_outputs)
 
 
@@ -200,9 +200,10 @@ def base_of(net: Explainable) -> tuple[Entry, nn.Module]:
     return body[0], body[1]
 
 
-def _behind_entry(
+def behind_entry(
     base: str, dimension: int, in_channels: int, channels: int, enlarge: int, of_base: dict[str, Any]
 ) -> tuple[nn.Sequential, int]:
+    """An entry and a base without its head, and the number of its features."""
     from scanwright.models.table import build
 
     net = build(base, dimension=dimension, in_channels=channels, n_outputs=1, **of_base)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from scanwright.core import (
+    ON_A_BASE,
     Augmentation,
     Budget,
     Candidate,
@@ -33,7 +34,7 @@ from scanwright.plan.kinds import choose_augmentation, kind_of
 from scanwright.plan.machine import Machine
 from scanwright.plan.machine import machine as look_at_machine
 from scanwright.plan.memory import PROCESS_MB, limit_mb, store_mb, training_mb
-from scanwright.plan.recipes import MOST_NETWORKS, RECIPES, applicable, batch_size, candidate, transferred
+from scanwright.plan.recipes import MOST_NETWORKS, RECIPES, Recipe, applicable, batch_size, candidate, transferred
 from scanwright.plan.speed import Cost, Job, Speed, busy, cost, load, measured_speed, remembered
 from scanwright.plan.timetable import Sizes
 
@@ -260,7 +261,7 @@ def _candidates_within(draft: _Draft, limit: float) -> tuple[list[Candidate], li
         last = [name for name, row in rows.items() if row.kind == "network"][
             MOST_NETWORKS["gpu" if gpu else "cpu"] - 1 :
         ]
-        rows = transferred(draft.pretrained, size=draft.spec.size) | {n: r for n, r in rows.items() if n not in last}
+        rows = _transferred(draft) | {n: r for n, r in rows.items() if n not in last}
         draft.words = {name: row.words for name, row in rows.items()}
     batch = batch_size(draft.sizes.n_train, gpu=gpu, voxels=math.prod(draft.spec.size), frames=frames)
     store = store_mb(draft.sizes.n_train, draft.shape) if draft.device != "cuda" else 0.0
@@ -268,7 +269,7 @@ def _candidates_within(draft: _Draft, limit: float) -> tuple[list[Candidate], li
     for name, row in rows.items():
         one = candidate(name, row, batch_size=batch)
         if row.kind == "classical":
-            need = _classical_mb(draft) if row.model != "frozen" else _frozen_mb(draft, one)
+            need = _frozen_mb(draft, one) if row.model in ON_A_BASE else _classical_mb(draft)
             kept.append(one.model_copy(update={"memory_mb": round(PROCESS_MB + need, 1)}))
             continue
         found = cost(one, draft.shape, draft.n_outputs)
@@ -296,6 +297,20 @@ def _classical_mb(draft: _Draft) -> float:
     return draft.sizes.n_train * 2500 * 8 * 3 / 2**20 + 200
 
 
+def _transferred(draft: _Draft) -> dict[str, Recipe]:
+    """Rows on the base; nearest cases and trees only where there is time for more than the linear head."""
+    if draft.pretrained is None:
+        return {}
+    rows = transferred(
+        draft.pretrained,
+        size=draft.spec.size,
+        n_train=draft.sizes.n_train,
+        n_outputs=draft.n_outputs,
+        regress=draft.cohort.task == "regress",
+    )
+    return {name: row for name, row in rows.items() if row.seconds <= draft.seconds}
+
+
 def _frozen_mb(draft: _Draft, one: Candidate) -> float:
     """Features of all training cases, and what the base leaves behind for a batch of at most 128."""
     found = cost(one, draft.shape, draft.n_outputs)
@@ -307,7 +322,7 @@ def _frozen_mb(draft: _Draft, one: Candidate) -> float:
 def _used(draft: _Draft, candidates: Sequence[Candidate]) -> Pretrained | None:
     """The base, if a candidate begins from it, with its reasons."""
     start = draft.pretrained
-    if start is None or not any(c.model in ("frozen", "tuned") for c in candidates):
+    if start is None or not any(c.model in ON_A_BASE for c in candidates):
         if start is not None:
             draft.reasons["pretrained"] = (
                 f"{start.file} was asked for, and the budget or the memory is too small for its {start.model}."
@@ -348,7 +363,7 @@ def _fit_time(draft: _Draft, candidates: Sequence[Candidate]) -> tuple[tuple[Can
     too_slow: list[str] = []
     on_base = _frozen_s(draft, classical, networks)
     if on_base > 0.35 * left:
-        too_slow += [c.name for c in (*classical, *networks) if c.model in ("frozen", "tuned")]
+        too_slow += [c.name for c in (*classical, *networks) if c.model in ON_A_BASE]
         classical, networks = ([c for c in some if c.name not in too_slow] for some in (classical, networks))
     else:
         left -= on_base
@@ -387,7 +402,7 @@ def _without_hopeless(
 def _frozen_s(draft: _Draft, classical: Sequence[Candidate], networks: Sequence[Candidate]) -> float:
     """Seconds to fit the heads of a frozen base, from the measured step of the tuned one."""
     tuned = next((c for c in networks if c.model == "tuned"), None)
-    frozen = [c for c in classical if c.model == "frozen"]
+    frozen = [c for c in classical if c.model in ON_A_BASE]
     if tuned is None:
         return 0.0
     return timetable.frozen_s(tuned, draft.sizes, len(frozen))

@@ -6,7 +6,7 @@ import difflib
 import math
 from collections.abc import Iterator
 
-from scanwright.core import Candidate, Cohort, Plan, PlanError
+from scanwright.core import ON_A_BASE, Candidate, Cohort, Plan, PlanError
 from scanwright.plan.kinds import paired_names
 from scanwright.preprocessing import INTENSITY
 
@@ -223,7 +223,7 @@ def _of_model(plan: Plan, one: Candidate) -> Iterator[PlanError]:
     if plan.task == "segment":
         yield from _of_segmenter(name, model)
         return
-    if model in ("frozen", "tuned") and plan.pretrained is None:
+    if model in ON_A_BASE and plan.pretrained is None:
         yield PlanError(
             f"The candidate {name!r} begins from weights, and the plan names none.",
             "`pretrained` says where they come from.",

@@ -169,12 +169,17 @@ RECIPES: dict[str, Recipe] = {
 """Name of the candidate to its row, in order of preference."""
 
 
-def transferred(pretrained: Pretrained, *, size: tuple[int, ...]) -> dict[str, Recipe]:
+def transferred(
+    pretrained: Pretrained, *, size: tuple[int, ...], n_train: int, n_outputs: int, regress: bool = False
+) -> dict[str, Recipe]:
     """Rows of candidates that begin from a base.
 
     Args:
         pretrained: The base.
         size: Of one prepared image.
+        n_train: Training cases.
+        n_outputs: Answers of the network.
+        regress: Whether answers are numbers.
 
     Returns:
         The base as it is with fitted heads, and the base trained further.
@@ -188,6 +193,20 @@ def transferred(pretrained: Pretrained, *, size: tuple[int, ...]) -> dict[str, R
     name = pretrained.model
     return {
         f"{name}-frozen": Recipe("frozen", "the base's features as they are", arguments=arguments, kind="classical"),
+        f"{name}-nearest": Recipe(
+            "nearest",
+            "the most similar cases vote",
+            seconds=60,
+            arguments=arguments | {"cases": min(n_train, 2000)} | ({"regress": True} if regress else {}),
+            kind="classical",
+        ),
+        f"{name}-boosted": Recipe(
+            "boosted",
+            "trees on the base's features",
+            seconds=120,
+            arguments=arguments | ({"trees": 20 * n_outputs} if n_outputs > 4 else {}),
+            kind="classical",
+        ),
         f"{name}-tuned": Recipe(
             "tuned",
             "the base trained further, the layers near the image with smaller steps",

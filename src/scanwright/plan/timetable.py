@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scanwright.core import Candidate
+from scanwright.core import ON_A_BASE, Candidate
 
 SAFETY = 0.88
 """Share of the time left for training that is planned with: machines are noisy."""
@@ -96,7 +96,8 @@ def frozen_s(tuned: Candidate, sizes: Sizes, n_heads: int) -> float:
         The features of the training cases once, and for each head a look at validation, perhaps mirrored.
     """
     once = min(sizes.n_train, 8000) / tuned.batch_size * tuned.seconds_per_step * _FORWARD
-    return 1.0 + once * max(n_heads, 1) + 2 * n_heads * look_s(tuned, sizes.n_val)
+    heads = 1.0 + (2e-3 * min(sizes.n_train, 8000) if n_heads > 1 else 0.0)  # of trees, on few directions
+    return heads + once + 2 * n_heads * look_s(tuned, sizes.n_val)
 
 
 def look_s(candidate: Candidate, n_val: int) -> float:
@@ -208,7 +209,7 @@ def planned_s(candidates: Sequence[Candidate], sizes: Sizes, *, ensemble: int = 
     fitted = {c.model for c in candidates if c.kind == "classical"}
     total = classical_s(sizes) if fitted - {"linear"} else float(bool(fitted))
     for tuned in (c for c in networks if c.model == "tuned"):
-        total += frozen_s(tuned, sizes, sum(c.model == "frozen" for c in candidates))
+        total += frozen_s(tuned, sizes, sum(c.model in ON_A_BASE and c.kind == "classical" for c in candidates))
     for rung, n in enumerate(rungs(len(networks))):
         costs = sorted(
             (c.race_steps[rung] * c.seconds_per_step + look_s(c, sizes.n_val) for c in networks), reverse=True

@@ -146,7 +146,7 @@ def _arguments(name: str, side: int) -> dict[str, int | float | str | bool | tup
     """Arguments of a network for images of a size."""
     small = side <= _MOST_SIDE
     if name == "resnet9":
-        return {"width": 32, "stem": 1 if small else 2 if side <= 80 else 4, "pools": 2 if 40 < side <= 80 else 3}
+        return {"width": 24, "stem": 1 if small else 2 if side <= 80 else 4, "pools": 2 if 40 < side <= 80 else 3}
     if name == "resnet3d":
         return {"width": 16, "stages": 3 if small else 4}
     if name == "vit":

@@ -51,6 +51,8 @@ class Data:
         channels_last: Whether batches are laid out with channels last.
         base: Tensors that tuned candidates begin from, under our names.
         heads: Name of a tuned candidate to the head that it begins with.
+        frozen: How often images are enlarged before the frozen base, the rows (in order) whose features on it are
+            known, and these features.
     """
 
     store: StoreLike
@@ -59,6 +61,7 @@ class Data:
     channels_last: bool = False
     base: Mapping[str, NDArray[np.float32]] | None = None
     heads: dict[str, dict[str, Tensor]] = field(default_factory=dict)
+    frozen: tuple[int, NDArray[np.intp], NDArray[np.float64]] | None = field(init=False, default=None)
     train: NDArray[np.intp] = field(init=False)
     val: NDArray[np.intp] = field(init=False)
     targets: Targets = field(init=False)

@@ -21,11 +21,12 @@ from torch import Tensor
 
 from scanwright.core import Candidate, Emit, Plan, PlanError, Progress, silent
 from scanwright.io.atomic import atomic_write
-from scanwright.models import Explainable, Fitted, Flipped, Frozen, build, count_parameters
+from scanwright.models import Explainable, Fitted, Flipped, Frozen, Light, build, count_parameters
 from scanwright.training.classical import fit_classical
 from scanwright.training.data import Data, StoreLike
 from scanwright.training.fit import Run, State
 from scanwright.training.halving import race_networks, race_row
+from scanwright.training.light import fit_light
 from scanwright.training.score import Logits, Score, auroc_error
 from scanwright.training.trained import BASELINE, BASELINE_WEIGHTS, WEIGHTS, Trained, load_trained, write_weights
 from scanwright.training.transfer import base_tensors, fill, probed_head
@@ -178,13 +179,20 @@ def _chance(run: Run[Data], score: Any) -> float:
     return 0.5 * auroc_error(min(score.auroc, 0.9999), n_yes, len(known) - n_yes)
 
 
+def _fit(model: Fitted | Light, run: Run[Data]) -> str:
+    """Fit a classical model in place; what was done, in one sentence."""
+    if isinstance(model, Light):
+        return fit_light(model, run.data, seed=run.plan.seed)
+    return fit_classical(model, run.data, seed=run.plan.seed)
+
+
 def _fit_baseline(run: Run[Data]) -> None:
     path = run.work / BASELINE_WEIGHTS
     if path.exists() or run.fabric.global_rank != 0:
         return
     run.emit(Progress(stage="train", step="Fitting the linear baseline", done=0, total=1))
     model = _build(run.plan, BASELINE, {})
-    fit_classical(model, run.data, seed=run.plan.seed)
+    _fit(model, run)
     state = {k: v.detach().clone().cpu() for k, v in model.state_dict().items()}
     if run.plan.task == "regress":
         _rescale(state, run.data)
@@ -197,12 +205,12 @@ def _classical_member(run: Run[Data], candidate: Candidate) -> _Member:
     from safetensors.torch import load_file
 
     model = _build(run.plan, candidate.model, candidate.arguments)
-    if isinstance(model, Frozen):
+    if isinstance(model, Frozen | Light):
         fill(model, run.plan, run.data.base)
     path = run.work / f"classical-{hashlib.sha256(candidate.name.encode()).hexdigest()[:12]}.safetensors"
     if run.fabric.global_rank == 0 and not path.exists():
         run.emit(Progress(stage="train", step=f"Fitting {candidate.name}", done=0, total=1))
-        words = fit_classical(model, run.data, seed=run.plan.seed)
+        words = _fit(model, run)
         write_weights(path, model.state_dict())
         run.say(f"{candidate.name}: {words}.")
         run.emit(Progress(stage="train", step=f"Fitting {candidate.name}", done=1, total=1, left_s=0.0))
@@ -214,7 +222,7 @@ def _classical_member(run: Run[Data], candidate: Candidate) -> _Member:
     return _Member(candidate, model, weights, logits, run.data.judged(logits))
 
 
-def _build(plan: Plan, name: str, arguments: dict[str, Any]) -> Fitted:
+def _build(plan: Plan, name: str, arguments: dict[str, Any]) -> Fitted | Light:
     model = build(
         name,
         dimension=plan.preprocessing.n_axes,
@@ -222,7 +230,7 @@ def _build(plan: Plan, name: str, arguments: dict[str, Any]) -> Fitted:
         n_outputs=plan.n_outputs,
         **arguments,
     )
-    if not isinstance(model, Fitted):
+    if not isinstance(model, Fitted | Light):
         raise PlanError(
             f"The candidate model {name!r} is not a classical one.",
             "A candidate of kind 'classical' needs fixed features.",

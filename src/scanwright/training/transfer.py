@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from scanwright.core import Candidate, Plan, PlanError
+from scanwright.core import ON_A_BASE, Candidate, Plan, PlanError
 from scanwright.io.weights import read_weights
 from scanwright.models import Explainable, Frozen, build
 from scanwright.models.bases import begin_from
@@ -44,7 +44,7 @@ def base_tensors(plan: Plan, path: Path | None) -> BeginFrom | None:
     Raises:
         PlanError: The plan names a base and there is no file.
     """
-    if plan.pretrained is None or not any(c.model in ("frozen", "tuned") for c in plan.candidates):
+    if plan.pretrained is None or not any(c.model in ON_A_BASE for c in plan.candidates):
         return None
     if path is None or not path.exists():
         raise PlanError(

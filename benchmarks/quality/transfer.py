@@ -133,7 +133,9 @@ def stratified(labels: np.ndarray, rows: np.ndarray, share: float, rng: np.rando
 
 def alone(plan: dict, way: str) -> dict:
     """A plan of one candidate: the tuned one of the plan, its base frozen, or the same network from fresh weights."""
-    tuned = next(c for c in plan["candidates"] if c["model"] == "tuned")
+    tuned = next((c for c in plan["candidates"] if c["model"] == "tuned"), None)
+    if tuned is None:
+        raise SystemExit(f"The budget is too short here: {plan['reasons'].get('pretrained', '')}")
     steps = min(int(0.8 * plan["training"]["budget_s"] / tuned["seconds_per_step"]), max(400, tuned["final_steps"]))
     one = {**tuned, "race_steps": [], "final_steps": steps}
     changed = {**plan, "training": {**plan["training"], "ensemble": 1}}

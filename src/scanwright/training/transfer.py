@@ -20,7 +20,7 @@ from scanwright.core import ON_A_BASE, Candidate, Plan, PlanError
 from scanwright.io.weights import read_weights
 from scanwright.models import Explainable, Frozen, build
 from scanwright.models.bases import begin_from
-from scanwright.training.classical import fit_classical
+from scanwright.training.classical import features_of, fit_classical, rows_to_fit
 from scanwright.training.trained import write_weights
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from scanwright.training.fit import Run
 
 BeginFrom = Mapping[str, NDArray[np.float32]]
+_SPREAD = 2.0
 _ONLY_TUNED = ("lowest", "head_drop")
 
 
@@ -84,7 +85,7 @@ def probed_head(
     wanted = {k: v for k, v in candidate.arguments.items() if k not in _ONLY_TUNED}
     for other, module in fitted:
         if isinstance(module, Frozen) and other.arguments == wanted:
-            return _folded(module)
+            return _calm(_folded(module), module, run)
     from safetensors.torch import load_file
 
     path = run.work / f"probe-{hashlib.sha256(candidate.name.encode()).hexdigest()[:12]}.safetensors"
@@ -95,9 +96,22 @@ def probed_head(
         fill(net, run.plan, run.data.base)
         if isinstance(net, Frozen):
             fit_classical(net, run.data, seed=run.plan.seed)
-            write_weights(path, _folded(net))
+            write_weights(path, _calm(_folded(net), net, run))
     run.fabric.barrier()
     return load_file(path)
+
+
+def _calm(head: dict[str, Tensor], net: Frozen, run: Run[Data]) -> dict[str, Tensor]:
+    """The same decisions with smaller logits.
+
+    A head fitted on few cases tells them apart with logits so large that the first changed image it gets wrong
+    would tear the base apart: they are shrunk to a spread of 2 at most over the training cases.
+    """
+    if run.plan.task == "regress":
+        return head
+    features = features_of(net, run.data, rows_to_fit(run.data, run.plan.seed)[0])
+    spread = float((features @ head["head.weight"].numpy().T.astype(np.float64)).std(0).max())
+    return {name: value * min(1.0, _SPREAD / max(spread, 1e-6)) for name, value in head.items()}
 
 
 def _folded(net: Frozen) -> dict[str, Tensor]:

@@ -341,6 +341,40 @@ def public_cohorts() -> list[dict[str, str]]:
     return [{"name": name, "what": row.title, "licence": row.licence} for name, row in PUBLIC_COHORTS.items()]
 
 
+def pretrain(
+    source: Path | str, out: Path | str, *, model: str | None = None, emit: Emit = silent, **wishes: Any
+) -> Path:
+    """Learn weights from images without their labels, for other runs to begin from.
+
+    Args:
+        source: Folder, file or archive of images; where it has labels they are not used, and only
+            the train part is looked at.
+        out: File to write, ``*.safetensors``; ``run(..., pretrained=out)`` begins from it.
+        model: Network, such as ``"resnet18"``; chosen by the images if None.
+        emit: Receiver of events.
+        **wishes: Other fields of :class:`Request`: ``budget="10m"``, ``seed=1``, ``layout=...`` ...
+
+    Returns:
+        ``out``.
+
+    Raises:
+        InputError: A path or an option is wrong.
+        CohortError: There are too few images.
+    """
+    from scanwright.journey.pretraining import pretrain as learn
+
+    request = Request.of(source, wishes)
+    _refuse_missing(request.source)
+    return learn(request, Path(out), model=model, emit=emit)
+
+
+def public_weights() -> list[dict[str, str]]:
+    """Weights that ``run(..., pretrained=NAME)`` knows: name, what they learnt from, licence."""
+    from scanwright.intake.public_weights import PUBLIC_WEIGHTS
+
+    return [{"name": n, "what": row.trained_on, "licence": row.licence} for n, row in PUBLIC_WEIGHTS.items()]
+
+
 def doctor() -> dict[str, Any]:
     """What this machine can do, and what is missing.
 

@@ -7,15 +7,22 @@ import onnxruntime
 import pytest
 import torch
 
-from scanwright.models import MODELS, FixedFeatures, build
+from scanwright.models import MODELS, Boosted, Fitted, Light, Nearest, build
 from scanwright.training.export import compare, to_onnx
 
-SMALL: dict[str, dict[str, int | float | bool]] = {
+SMALL: dict[str, dict[str, int | float | bool | str]] = {
     "cnn": {"width": 4},
     "resnet9": {"width": 4},
     "resnet3d": {"width": 4},
     "resnet18": {"width": 0.125, "small": True},
+    "resnet34": {"width": 0.125, "small": True},
+    "resnet50": {"width": 0.125, "small": True},
     "densenet121": {"growth": 4, "small": True},
+    "vit": {"width": 24, "depth": 2, "heads": 3, "patch": 8, "grid": 3},
+    "frozen": {"base": "resnet9", "width": 4, "enlarge": 2},
+    "nearest": {"base": "resnet9", "width": 4, "cases": 6, "k": 3},
+    "boosted": {"base": "resnet9", "width": 4, "trees": 5, "depth": 2},
+    "tuned": {"base": "resnet9", "width": 4, "channels": 1},
     **{name: {"width": 4, "pools": 2, "hidden": 8} for name, row in MODELS.items() if row.frames},
 }
 ROWS = [(name, d) for name, row in MODELS.items() for d in row.dims]
@@ -25,8 +32,17 @@ def made(name: str, dimension: int, n_outputs: int = 3) -> torch.nn.Module:
     torch.manual_seed(0)
     channels = 2 if MODELS[name].frames else 1
     net = build(name, dimension=dimension, in_channels=channels, n_outputs=n_outputs, **SMALL.get(name, {}))
-    if isinstance(net, FixedFeatures):
+    if isinstance(net, Fitted):
         torch.nn.init.normal_(net.head.weight, std=0.01)
+    if isinstance(net, Nearest):
+        n = len(net.bank)
+        net.remember(
+            torch.randn(n, net.kept), torch.eye(3).repeat(n // 3, 1), torch.ones(n, 3), torch.ones(n), sharpness=5.0
+        )
+    if isinstance(net, Boosted):
+        net.feature.random_(net.kept)
+        net.threshold.normal_(std=0.2)
+        net.leaves.normal_()
     return net.eval()
 
 
@@ -85,4 +101,4 @@ def test_rows_say_what_they_are(name: str) -> None:
     assert row.words
     assert row.source
     assert set(row.dims) <= {2, 3}
-    assert row.kind == ("classical" if isinstance(made(name, row.dims[0]), FixedFeatures) else "network")
+    assert row.kind == ("classical" if isinstance(made(name, row.dims[0]), Fitted | Light) else "network")

@@ -24,6 +24,8 @@ VERBS = (
     "phantom",
     "fetch",
     "generate",
+    "pretrain",
+    "adopt",
     "doctor",
     "info",
 )

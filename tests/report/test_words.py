@@ -9,7 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scanwright.core import Finding, Interval
+from scanwright.core import (
+    Augmentation,
+    Candidate,
+    Finding,
+    Interval,
+    Memory,
+    Plan,
+    Preprocessing,
+    Pretrained,
+    Training,
+)
 from scanwright.evaluation import evaluate
 from scanwright.report import model_card
 from scanwright.report.charts import Axes, Series, draw, ticks
@@ -142,6 +152,30 @@ def test_the_card_escapes_names_and_keeps_its_tables(make: Any) -> None:
 def test_an_unknown_licence_is_said_to_be_unknown(make: Any) -> None:
     contents = make()
     assert "not stated by the source" in model_card(replace(contents, cohort=replace(contents.cohort, facts={})))
+
+
+def test_weights_of_elsewhere_stand_with_their_licence(make: Any) -> None:
+    start = Pretrained(file="resnet18.pth", sha256="f" * 64, naming="timm", model="resnet18", seen=3)
+    plan = Plan(
+        task="binary",
+        classes=("normal", "pneumonia"),
+        preprocessing=Preprocessing(dimension=2, size=(28, 28)),
+        augmentation=Augmentation(),
+        training=Training(budget_s=60),
+        candidates=(Candidate(name="resnet18-tuned", model="tuned", final_steps=10),),
+        memory=Memory(predicted_mb=1, limit_mb=2),
+        pretrained=start,
+    )
+    contents = make(plan=plan, provenance={"licence of the starting weights": start.licence_words})
+    said = " ".join(limits(contents))
+    assert "Nobody knows under which licence its starting weights (resnet18.pth) are" in said
+    assert "3 test images were seen, without labels" in said
+    card = model_card(contents)
+    assert "licence of the starting weights: licence unknown: ask before you use it in a product" in card
+    assert "none from elsewhere" not in card
+    known = start.model_copy(update={"licence": "MIT", "seen": 0})
+    quiet = " ".join(limits(make(plan=plan.model_copy(update={"pretrained": known}))))
+    assert "starting weights" not in quiet
 
 
 def test_learning_curves_follow_the_candidate_that_was_trained_longest() -> None:

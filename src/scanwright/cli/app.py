@@ -21,6 +21,7 @@ from scanwright.cli.options import (
     Out,
     Patient,
     PlanFile,
+    PretrainedWeights,
     Quiet,
     Repair,
     Seed,
@@ -92,6 +93,7 @@ def _stage(name: str, text: str) -> None:
         columns: ColumnsText = None,
         devices: Devices = "auto",
         plan: PlanFile = None,
+        pretrained: PretrainedWeights = None,
         repair: Repair = "auto",
         quiet: Quiet = False,
         until: Until = "pack",
@@ -100,7 +102,7 @@ def _stage(name: str, text: str) -> None:
         _run(
             source, stage or until, quiet, out=out, budget=budget, seed=seed, task=task, labels=labels,
             patient=patient, layout=layout, modality=modality, sequence=sequence, columns=columns, devices=devices,
-            plan=plan, repair=repair, **wishes,
+            plan=plan, pretrained=pretrained, repair=repair, **wishes,
         )  # fmt: skip
 
     if stage:  # a stage is where it stops: only run may say so
@@ -415,6 +417,36 @@ def fetch(
             return
         path = workflow.fetch(name, out, base_url=base_url, emit=show)
     show.console.print(f"Cohort  {path}\nRun     scanwright run {path}")
+
+
+@app.command()
+def pretrain(
+    source: Source,
+    out: Annotated[Path, typer.Option("--out", "-o", help="File to write.")] = Path("base.safetensors"),
+    model: Annotated[
+        str | None,
+        typer.Option("--model", help="resnet9, resnet18, vit ... Default: chosen by the images.", show_default=False),
+    ] = None,
+    budget: BudgetText = "standard",
+    seed: Seed = 0,
+    labels: Labels = None,
+    patient: Patient = None,
+    layout: Layout = None,
+    modality: Modality = None,
+    sequence: SequenceOf = None,
+    devices: Devices = "auto",
+    quiet: Quiet = False,
+) -> None:
+    """Learn weights from images without their labels, for `run --pretrained` to begin from."""
+    from scanwright import workflow
+    from scanwright.cli.show import Show
+
+    with Show(quiet=quiet) as show:
+        path = workflow.pretrain(
+            source, out, model=model, budget=budget, seed=seed, labels=labels, patient=patient, layout=layout,
+            modality=modality, sequence=sequence, devices=devices, cache=_cache(), emit=show,
+        )  # fmt: skip
+    show.console.print(f"Base    {path}\nRun     scanwright run FOLDER --pretrained {path}")
 
 
 @app.command()

@@ -54,6 +54,15 @@ Devices = Annotated[str, typer.Option("--devices", help="auto, cpu, cuda, or how
 PlanFile = Annotated[
     Path | None, typer.Option("--plan", help="Follow this plan.json instead of making one.", show_default=False)
 ]
+PretrainedWeights = Annotated[
+    str | None,
+    typer.Option(
+        "--pretrained",
+        help="Weights to begin from: a safetensors, .pth or .scanwright file, or resnet18, resnet34, resnet50, "
+        "densenet121, dino-vits16. Default: none.",
+        show_default=False,
+    ),
+]
 Repair = Annotated[
     str, typer.Option("--repair", help="auto, always or never leave out cases that check finds at fault.")
 ]

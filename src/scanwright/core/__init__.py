@@ -42,6 +42,7 @@ from scanwright.core.events import (
 )
 from scanwright.core.grid import Grid
 from scanwright.core.plan import (
+    ON_A_BASE,
     Augmentation,
     Candidate,
     Fingerprint,
@@ -50,6 +51,7 @@ from scanwright.core.plan import (
     Memory,
     Plan,
     Preprocessing,
+    Pretrained,
     Segmentation,
     Training,
 )
@@ -57,6 +59,7 @@ from scanwright.core.prediction import Evaluation, Failure, Interval, Lesion, Pr
 from scanwright.core.volume import LabelMap, Volume, png_bytes
 
 __all__ = [
+    "ON_A_BASE",
     "PARTS",
     "TASKS",
     "Augmentation",
@@ -95,6 +98,7 @@ __all__ = [
     "PlanError",
     "Prediction",
     "Preprocessing",
+    "Pretrained",
     "Progress",
     "ResourceError",
     "Said",

@@ -19,6 +19,10 @@ from scanwright.core.errors import PlanError
 PLAN_FORMAT: Literal["scanwright-plan/1"] = "scanwright-plan/1"
 
 
+ON_A_BASE = ("frozen", "nearest", "boosted", "tuned")
+"""Models that begin from the weights of :class:`Pretrained`; all but the last leave them as they are."""
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -237,6 +241,47 @@ class Candidate(_Strict):
     memory_mb: float = 0.0
 
 
+class Pretrained(_Strict):
+    """Weights that the candidates ``frozen`` and ``tuned`` begin from.
+
+    Args:
+        file: Name of the file.
+        sha256: Of the file.
+        naming: Whose names its tensors had: ``"torchvision"``, ``"timm"``, ``"MONAI"`` or ``"Scanwright"``.
+        model: A key of ``models.MODELS``.
+        arguments: Arguments of that model's builder.
+        dimension: Axes of its kernels; 2-D ones are inflated for volumes.
+        channels: Channels that its first layer takes.
+        mean: What is subtracted from values of 0 .. 1 for each channel; empty if it learnt from standardised values.
+        std: What they are divided by afterwards.
+        side: Shortest side, in pixels, that it should see: smaller images are enlarged; 0 leaves them.
+        licence: Licence of the weights; None if the file does not say and nobody knows.
+        trained_on: What they were learnt from; None if unknown.
+        source: Where they come from.
+        seen: Test cases whose images they learnt from, labels or not, as far as their file says.
+    """
+
+    file: str
+    sha256: str
+    naming: str
+    model: str
+    arguments: dict[str, int | float | str | bool | tuple[int, ...]] = {}
+    dimension: Literal[2, 3] = 2
+    channels: int = Field(3, ge=1)
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    side: int = Field(0, ge=0)
+    licence: str | None = None
+    trained_on: str | None = None
+    source: str = ""
+    seen: int = Field(0, ge=0)
+
+    @property
+    def licence_words(self) -> str:
+        """The licence, or what to do where it is unknown."""
+        return self.licence or "licence unknown: ask before you use it in a product"
+
+
 class Training(_Strict):
     """How the candidates are trained."""
 
@@ -267,7 +312,7 @@ class Plan(_Strict):
 
     ``operating_point`` is ``middle``, ``balanced``, ``accuracy``, ``sensitivity>=0.95`` or
     ``specificity>=0.95``. ``reasons`` maps dotted field paths (``"preprocessing.size"``) to a sentence.
-    ``columns`` are those of the table that are learnt beside the images, and fused with them.
+    ``pretrained`` names the weights that some candidates begin from. ``columns`` are those of the table that are learnt beside the images, and fused with them.
     """
 
     format: Literal["scanwright-plan/1"] = PLAN_FORMAT
@@ -280,6 +325,7 @@ class Plan(_Strict):
     training: Training
     candidates: tuple[Candidate, ...]
     memory: Memory
+    pretrained: Pretrained | None = None
     columns: tuple[str, ...] = ()
     operating_point: str = "middle"
     n_bootstrap: int = 1000

@@ -58,7 +58,7 @@ def fetch(name: str, out: Path | str, *, base_url: str | None = None, emit: Emit
             text=f"{cohort.title} ({cohort.size} pixels) has the licence {cohort.licence}. Cite: {cohort.citation}",
         )
     )
-    with _disk(target):
+    with disk(target):
         if target.is_file():
             if _md5(target) == cohort.md5:
                 emit(Said(stage="fetch", text=f"{target} is already there and whole."))
@@ -67,12 +67,12 @@ def fetch(name: str, out: Path | str, *, base_url: str | None = None, emit: Emit
         target.parent.mkdir(parents=True, exist_ok=True)
         part = target.with_name(target.name + ".part")
         url = cohort.url if base_url is None else f"{base_url.rstrip('/')}/{cohort.name}.npz"
-        _download(url, part, emit)
+        download(url, part, emit)
         _settle(cohort, part, target)
     return target
 
 
-def _download(url: str, part: Path, emit: Emit) -> None:
+def download(url: str, part: Path, emit: Emit) -> None:
     """Bring ``part`` to its full length, over several connections if need be."""
     last = ""
     for attempt in range(_TRIES):
@@ -185,7 +185,7 @@ def _room(part: Path, total: int | None, done: int) -> None:
 
 
 @contextmanager
-def _disk(target: Path) -> Iterator[None]:
+def disk(target: Path) -> Iterator[None]:
     try:
         yield
     except (ResourceError, InputError, FormatError):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from scanwright.core import Cohort, Emit, Evaluation, Finding, Plan, Said
 from scanwright.io import read_cohort, write_model_file
 from scanwright.io.run_folder import RunFolder, stage_events
+from scanwright.journey.beginning import weights_facts
 from scanwright.journey.explaining import Explained, members
 from scanwright.journey.learning import train_digest
 from scanwright.journey.request import Request
@@ -141,6 +142,8 @@ def provenance(folder: RunFolder, cohort: Cohort, plan: Plan | None, seconds: fl
         facts["plan (SHA-256)"] = _sha256(plan.to_json().encode())
         facts["seed"] = str(plan.seed)
         facts["training time"] = f"{seconds:.0f} s"
+        if plan.pretrained is not None:
+            facts |= weights_facts(plan.pretrained)
     facts.update({f"cohort: {key}": text for key, text in cohort.facts.items()})
     return facts
 
@@ -157,7 +160,18 @@ def command(request: Request, folder: RunFolder) -> str:
         f"{request.budget.seconds:g}s",
     ]
     words += ["--seed", str(request.seed)]
-    for option in ("task", "labels", "patient", "layout", "structures", "modality", "sequence", "columns", "plan"):
+    for option in (
+        "task",
+        "labels",
+        "patient",
+        "layout",
+        "structures",
+        "modality",
+        "sequence",
+        "columns",
+        "plan",
+        "pretrained",
+    ):
         value = getattr(request, option)
         if value is not None:
             words += [f"--{option}", str(value)]

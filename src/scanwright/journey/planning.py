@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from scanwright.core import Case, Cohort, Emit, Fingerprint, InputError, Plan, Said, Volume, say_duration
 from scanwright.io import Store, atomic_write, read_case
 from scanwright.io.run_folder import RunFolder, stage_events
+from scanwright.journey.beginning import BASE, begin, file_hash, locate, refuse_other_weights
 from scanwright.journey.request import Request
 from scanwright.journey.roads import AnyStore, road_of
 from scanwright.journey.survey import locked_digest
@@ -40,15 +42,20 @@ def make_plan(folder: RunFolder, cohort: Cohort, request: Request, emit: Emit) -
 
     given = _read_text(request.plan) if request.plan else ""
     wishes = f"{locked_digest(cohort)} {request.budget.seconds} {request.seed} {request.devices} {given} {request.columns or ''}"
+    weights = locate(request, emit)
+    wishes += f" {file_hash(weights)}" if weights else ""
     digest = hashlib.sha256(wishes.encode()).hexdigest()
-    if folder.is_done("plan", digest, "plan.json", "fingerprint.json"):
+    kept = ["plan.json", "fingerprint.json", *([f"work/{BASE}"] if weights else [])]
+    if folder.is_done("plan", digest, *kept):
         plan = Plan.from_json(_read_text(folder / "plan.json"))
         check_plan(plan, cohort)
         return plan
     with stage_events("plan", emit):
-        fingerprint, chosen = road_of(cohort.task).choose(cohort, request, emit)
+        start = begin(folder, cohort, weights, emit) if weights else None
+        fingerprint, chosen = road_of(cohort.task).choose(cohort, replace(request, start=start), emit)
         if chosen is None:
             plan = Plan.from_json(given)
+            refuse_other_weights(plan, start)
             emit(Said(stage="plan", text=f"Following the plan {request.plan}."))
         else:
             plan = chosen
@@ -111,6 +118,7 @@ def choose_labels(cohort: Cohort, request: Request, emit: Emit) -> tuple[Fingerp
         devices=request.devices,
         machine=machine(),
         cache=request.cache,
+        pretrained=request.start,
         emit=emit,
     )
     columns = wanted_columns(cohort, request.columns)

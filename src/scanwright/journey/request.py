@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from scanwright.core import TASKS, Budget, Cohort, InputError, Task
+from scanwright.core import TASKS, Budget, Cohort, InputError, Pretrained, Task
 
 Repair = Literal["auto", "always", "never"]
 
@@ -34,9 +34,11 @@ class Request:
         plan: A plan to follow instead of making one.
         repair: ``"auto"`` mends what costs few cases and stops otherwise; ``"always"``; ``"never"``.
         cohort: A cohort that is known already; then nothing is scanned.
+        pretrained: Weights to begin from: a file, or a name of ``workflow.public_weights``.
         cache: Folder that remembers how fast this machine is.
         rank: Number of this process when a launcher such as torchrun started several; 0 does
             everything, the others only train.
+        start: What the weights of ``pretrained`` are, once they were read.
 
     Raises:
         InputError: A value is not one of those allowed.
@@ -55,10 +57,12 @@ class Request:
     seed: int = 0
     devices: str = "auto"
     plan: Path | None = None
+    pretrained: str | None = None
     repair: Repair = "auto"
     cohort: Cohort | None = field(default=None, repr=False)
     cache: Path | None = None
     rank: int = 0
+    start: Pretrained | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         _one_of("--task", self.task, (None, *TASKS))
@@ -80,7 +84,7 @@ class Request:
         Raises:
             InputError: A wish is unknown or its value is wrong.
         """
-        known = {f.name for f in fields(cls)} - {"source", "cohort"}
+        known = {f.name for f in fields(cls)} - {"source", "cohort", "start"}
         for name in wishes.keys() - known:
             near = get_close_matches(name, known, n=1)
             raise InputError(
@@ -92,6 +96,8 @@ class Request:
         values["budget"] = Budget.parse(values.get("budget", "standard"))
         if "plan" in values:
             values["plan"] = Path(values["plan"])
+        if "pretrained" in values:
+            values["pretrained"] = str(values["pretrained"])
         values["devices"] = str(values.get("devices", "auto"))
         if isinstance(source, Cohort):
             return cls(source.root, cohort=source, **values)
@@ -116,7 +122,7 @@ _SCAN_FIELDS = ("source", "task", "labels", "patient", "layout", "structures", "
 
 def asdict_without_cohort(request: Request) -> dict[str, Any]:
     """Fields of a request as plain values."""
-    return {f.name: getattr(request, f.name) for f in fields(request) if f.name != "cohort"}
+    return {f.name: getattr(request, f.name) for f in fields(request) if f.name not in ("cohort", "start")}
 
 
 def _listing(request: Request) -> str:

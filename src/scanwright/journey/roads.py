@@ -12,6 +12,7 @@ from typing import Any
 from scanwright.core import Emit, Plan, Task
 from scanwright.io.store import Store
 from scanwright.io.voxel_store import VoxelStore
+from scanwright.journey.beginning import BASE
 
 AnyStore = Store | VoxelStore
 
@@ -55,7 +56,8 @@ def _labels() -> Road:
     def teach(plan: Plan, store: Any, *, emit: Emit, **rest: Any) -> Any:
         from scanwright.training import train
 
-        return train(plan, store, emit=emit, **rest)
+        base = rest["work"].parent / BASE if plan.pretrained else None
+        return train(plan, store, emit=emit, base=base, **rest)
 
     return Road(
         planning.choose_labels,

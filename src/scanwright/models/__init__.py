@@ -12,18 +12,27 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from scanwright.models.classifier import Classifier, Explainable, Explained
     from scanwright.models.ensemble import Averaged, Flipped
-    from scanwright.models.fixed import FixedFeatures
-    from scanwright.models.table import MODELS, Model, build, count_parameters
+    from scanwright.models.fixed import Fitted, FixedFeatures
+    from scanwright.models.light import Boosted, Light, Nearest
+    from scanwright.models.table import MODELS, Model, arguments_of, build, count_parameters
+    from scanwright.models.transfer import Frozen, Tuned
 
 __all__ = [
     "MODELS",
     "Averaged",
+    "Boosted",
     "Classifier",
     "Explainable",
     "Explained",
+    "Fitted",
     "FixedFeatures",
     "Flipped",
+    "Frozen",
+    "Light",
     "Model",
+    "Nearest",
+    "Tuned",
+    "arguments_of",
     "build",
     "count_parameters",
 ]
@@ -34,7 +43,13 @@ _HOME = {
     "Explained": "classifier",
     "Averaged": "ensemble",
     "Flipped": "ensemble",
+    "Fitted": "fixed",
     "FixedFeatures": "fixed",
+    "Boosted": "light",
+    "Frozen": "transfer",
+    "Light": "light",
+    "Nearest": "light",
+    "Tuned": "transfer",
 }
 
 

@@ -17,12 +17,59 @@ from scanwright.models.classifier import Explainable, Explained
 _EPS = 1e-6
 
 
-class FixedFeatures(Explainable):
-    """Standardised features and a linear layer.
+class Fitted(Explainable):
+    """Features that nobody trains, standardised, and a linear layer that is fitted on them.
+
+    ``mean`` and ``std`` (of the features) are set by whoever fits the model.
+
+    Args:
+        n_features: Of one image.
+        n_outputs: Logits.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, *, n_features: int, n_outputs: int) -> None:
+        super().__init__()
+        self.n_features = n_features
+        self.register_buffer("mean", torch.zeros(n_features))
+        self.register_buffer("std", torch.ones(n_features))
+        self.head = nn.Linear(n_features, n_outputs)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    @abstractmethod
+    def features(self, x: Tensor) -> Tensor:
+        """Raw features ``(B, n_features)`` of images ``(B, C, *size)``."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits ``(B, n_outputs)``."""
+        logits: Tensor = self.head((self.features(x) - self.mean) / self.std)
+        return logits
+
+    @torch.no_grad()
+    def set_head(self, *, mean: Tensor, std: Tensor, weight: Tensor, bias: Tensor) -> None:
+        """Take over a fitted linear model on standardised features.
+
+        Args:
+            mean: ``(n_features,)``.
+            std: ``(n_features,)``, positive.
+            weight: ``(n_outputs, n_features)``.
+            bias: ``(n_outputs,)``.
+        """
+        self.mean.copy_(mean)
+        self.std.copy_(std)
+        self.head.weight.copy_(weight)
+        self.head.bias.copy_(bias)
+
+
+class FixedFeatures(Fitted):
+    """Features that are written down.
 
     Local features live on a coarse grid, so their share of a logit has a place; features of
-    the whole image are spread evenly. ``low`` and ``high`` (usual range of the intensities),
-    ``mean`` and ``std`` (of the features) are set by whoever fits the model.
+    the whole image are spread evenly. ``low`` and ``high`` (usual range of the intensities)
+    are set by whoever fits the model.
 
     Args:
         n_local: Local features per place.
@@ -33,20 +80,12 @@ class FixedFeatures(Explainable):
 
     low: Tensor
     high: Tensor
-    mean: Tensor
-    std: Tensor
 
     def __init__(self, *, n_local: int, grid: tuple[int, ...], n_whole: int, n_outputs: int) -> None:
-        super().__init__()
+        super().__init__(n_features=n_local * math.prod(grid) + n_whole, n_outputs=n_outputs)
         self.grid, self.n_local, self.n_whole = grid, n_local, n_whole
-        self.n_features = n_local * math.prod(grid) + n_whole
         self.register_buffer("low", torch.tensor(-2.0))
         self.register_buffer("high", torch.tensor(2.0))
-        self.register_buffer("mean", torch.zeros(self.n_features))
-        self.register_buffer("std", torch.ones(self.n_features))
-        self.head = nn.Linear(self.n_features, n_outputs)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
 
     @abstractmethod
     def measured(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -60,11 +99,6 @@ class FixedFeatures(Explainable):
         """Raw features ``(B, n_features)`` of images ``(B, C, *size)``."""
         local, whole = self.measured((x - self.low) / (self.high - self.low))
         return torch.cat([local.flatten(1), whole], dim=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits ``(B, n_outputs)``."""
-        logits: Tensor = self.head((self.features(x) - self.mean) / self.std)
-        return logits
 
     def explained(self, x: Tensor) -> Explained:
         """Logits, standardised features, and each place's share of each logit."""
@@ -81,21 +115,6 @@ class FixedFeatures(Explainable):
         """Set the usual range of intensities, which comes before the features."""
         self.low.fill_(low)
         self.high.fill_(max(high, low + _EPS))
-
-    @torch.no_grad()
-    def set_head(self, *, mean: Tensor, std: Tensor, weight: Tensor, bias: Tensor) -> None:
-        """Take over a fitted linear model on standardised features.
-
-        Args:
-            mean: ``(n_features,)``.
-            std: ``(n_features,)``, positive.
-            weight: ``(n_outputs, n_features)``.
-            bias: ``(n_outputs,)``.
-        """
-        self.mean.copy_(mean)
-        self.std.copy_(std)
-        self.head.weight.copy_(weight)
-        self.head.bias.copy_(bias)
 
 
 class Pixels(FixedFeatures):

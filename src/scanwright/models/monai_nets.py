@@ -34,11 +34,59 @@ def resnet18(
     Source:
         He et al. (CVPR 2016); ``monai.networks.nets.ResNet`` with basic blocks (2, 2, 2, 2).
     """
+    return _resnet("basic", (2, 2, 2, 2), dimension, in_channels, n_outputs, width, small, head_drop)
+
+
+def resnet34(
+    *,
+    dimension: int,
+    in_channels: int,
+    n_outputs: int,
+    width: float = 1.0,
+    small: bool = False,
+    head_drop: float = 0.0,
+) -> Classifier:
+    """ResNet-34: arguments as those of :func:`resnet18`.
+
+    Source:
+        He et al. (CVPR 2016); ``monai.networks.nets.ResNet`` with basic blocks (3, 4, 6, 3).
+    """
+    return _resnet("basic", (3, 4, 6, 3), dimension, in_channels, n_outputs, width, small, head_drop)
+
+
+def resnet50(
+    *,
+    dimension: int,
+    in_channels: int,
+    n_outputs: int,
+    width: float = 1.0,
+    small: bool = False,
+    head_drop: float = 0.0,
+) -> Classifier:
+    """ResNet-50: arguments as those of :func:`resnet18`, four times as many features.
+
+    Source:
+        He et al. (CVPR 2016); ``monai.networks.nets.ResNet`` with bottlenecks (3, 4, 6, 3), the step of 2 in
+        their middle convolution as in torchvision.
+    """
+    return _resnet("bottleneck", (3, 4, 6, 3), dimension, in_channels, n_outputs, width, small, head_drop)
+
+
+def _resnet(
+    block: str,
+    layers: tuple[int, int, int, int],
+    dimension: int,
+    in_channels: int,
+    n_outputs: int,
+    width: float,
+    small: bool,
+    head_drop: float,
+) -> Classifier:
     from monai.networks.nets import ResNet
 
     net = ResNet(
-        block="basic",
-        layers=[2, 2, 2, 2],
+        block=block,
+        layers=list(layers),
         block_inplanes=[64, 128, 256, 512],
         spatial_dims=dimension,
         n_input_channels=in_channels,
@@ -49,9 +97,10 @@ def resnet18(
         shortcut_type="B",
         feed_forward=False,
     )
-    layers = [net.conv1, net.bn1, nn.ReLU(inplace=True), *([] if small else [net.maxpool])]
-    body = nn.Sequential(*layers, net.layer1, net.layer2, net.layer3, net.layer4)
-    return Classifier(body, n_features=int(512 * width), n_outputs=n_outputs, dropout=head_drop)
+    stem = [net.conv1, net.bn1, nn.ReLU(inplace=True), *([] if small else [net.maxpool])]
+    body = nn.Sequential(*stem, net.layer1, net.layer2, net.layer3, net.layer4)
+    n_features = int(512 * width) * (4 if block == "bottleneck" else 1)
+    return Classifier(body, n_features=n_features, n_outputs=n_outputs, dropout=head_drop)
 
 
 def densenet121(

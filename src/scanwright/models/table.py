@@ -13,10 +13,13 @@ from scanwright.core import PlanError
 from scanwright.models.classifier import Explainable
 from scanwright.models.cnn import cnn
 from scanwright.models.fixed import features, linear
-from scanwright.models.monai_nets import densenet121, resnet18
+from scanwright.models.light import boosted, nearest
+from scanwright.models.monai_nets import densenet121, resnet18, resnet34, resnet50
 from scanwright.models.resnet3d import resnet3d
 from scanwright.models.resnet9 import resnet9
 from scanwright.models.sequence import reading
+from scanwright.models.transfer import frozen, tuned
+from scanwright.models.vit import vit
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,39 @@ MODELS: dict[str, Model] = {
     "resnet9": Model(resnet9, "Small residual network of nine layers", (2, 3), "Page 2018"),
     "resnet3d": Model(resnet3d, "Narrow strided residual network for volumes", (2, 3), "He et al., CVPR 2016"),
     "resnet18": Model(resnet18, "ResNet-18", (2, 3), "He et al., CVPR 2016; MONAI"),
+    "resnet34": Model(resnet34, "ResNet-34", (2, 3), "He et al., CVPR 2016; MONAI"),
+    "resnet50": Model(resnet50, "ResNet-50", (2, 3), "He et al., CVPR 2016; MONAI"),
     "densenet121": Model(densenet121, "DenseNet-121", (2, 3), "Huang et al., CVPR 2017; MONAI"),
+    "vit": Model(
+        vit, "Vision transformer that answers by the mean of its patches", (2, 3), "Dosovitskiy et al., ICLR 2021"
+    ),
+    "frozen": Model(
+        frozen,
+        "Logistic regression on the features of a base from elsewhere",
+        (2, 3),
+        "Donahue et al., DeCAF, ICML 2014",
+        "classical",
+    ),
+    "nearest": Model(
+        nearest,
+        "Votes of the training cases with the most similar features of a base from elsewhere",
+        (2, 3),
+        "Cover and Hart 1967; Wu et al., CVPR 2018",
+        "classical",
+    ),
+    "boosted": Model(
+        boosted,
+        "Gradient-boosted trees on the features of a base from elsewhere",
+        (2, 3),
+        "Friedman 2001; scikit-learn",
+        "classical",
+    ),
+    "tuned": Model(
+        tuned,
+        "A base from elsewhere, trained further: its head first, then the whole with smaller steps near the image",
+        (2, 3),
+        "Kumar et al., ICLR 2022; Howard and Ruder, ACL 2018",
+    ),
     "frames-mean": Model(
         reading("mean"),
         "A 2-D network for every frame, and their mean: order changes nothing",
@@ -128,11 +163,12 @@ def build(
             f"It serves {' and '.join(map(str, row.dims))}.",
             "Choose another model for this cohort.",
         )
-    unknown = set(arguments) - _own_arguments(row.builder)
+    known = arguments_of(name, arguments)
+    unknown = set(arguments) - known
     if unknown:
         raise PlanError(
             f"The model {name!r} has no argument {min(unknown)!r}.",
-            f"It takes {', '.join(sorted(_own_arguments(row.builder))) or 'none'}.",
+            f"It takes {', '.join(sorted(known)) or 'none'}.",
             "Correct the candidate's arguments in the plan.",
         )
     return row.builder(dimension=dimension, in_channels=in_channels, n_outputs=n_outputs, **arguments)
@@ -143,6 +179,18 @@ def count_parameters(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters() if p.requires_grad)
 
 
-def _own_arguments(builder: Callable[..., Explainable]) -> set[str]:
-    signature: Mapping[str, inspect.Parameter] = inspect.signature(builder).parameters
-    return set(signature) - {"dimension", "in_channels", "n_outputs"}
+def arguments_of(name: str, given: Mapping[str, object]) -> set[str]:
+    """Names of the arguments that a model takes beside those that all of them take.
+
+    Args:
+        name: A key of :data:`MODELS`.
+        given: Its arguments; one that stands on a base also takes the base's.
+
+    Returns:
+        The names.
+    """
+    signature: Mapping[str, inspect.Parameter] = inspect.signature(MODELS[name].builder).parameters
+    known = {p.name for p in signature.values() if p.kind is not inspect.Parameter.VAR_KEYWORD}
+    if "base" in known and given.get("base") in MODELS:
+        known |= arguments_of(str(given["base"]), {})
+    return known - {"dimension", "in_channels", "n_outputs"}

@@ -9,6 +9,7 @@ from scanwright.plan.recipes import RECIPES
 from scanwright.plan.speed import Job, Speed
 from scanwright.plan.splits import split
 from scanwright.plan.timetable import Sizes, planned_s, reserve_s
+from scanwright.plan.unlabelled import plan_unlabelled
 
 __all__ = [
     "KINDS",
@@ -23,6 +24,7 @@ __all__ = [
     "machine",
     "make_plan",
     "measure",
+    "plan_unlabelled",
     "planned_s",
     "replan_problems",
     "reserve_s",

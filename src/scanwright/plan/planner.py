@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from scanwright.core import (
+    ON_A_BASE,
     Augmentation,
     Budget,
     Candidate,
@@ -20,6 +21,7 @@ from scanwright.core import (
     MissingExtraError,
     Plan,
     Preprocessing,
+    Pretrained,
     Progress,
     ResourceError,
     Training,
@@ -32,7 +34,7 @@ from scanwright.plan.kinds import choose_augmentation, kind_of
 from scanwright.plan.machine import Machine
 from scanwright.plan.machine import machine as look_at_machine
 from scanwright.plan.memory import PROCESS_MB, limit_mb, store_mb, training_mb
-from scanwright.plan.recipes import RECIPES, applicable, batch_size, candidate
+from scanwright.plan.recipes import MOST_NETWORKS, RECIPES, Recipe, applicable, batch_size, candidate, transferred
 from scanwright.plan.speed import Cost, Job, Speed, busy, cost, load, measured_speed, remembered
 from scanwright.plan.timetable import Sizes
 
@@ -55,9 +57,11 @@ class _Draft:
     seconds: float
     speed: Speed
     emit: Emit
+    pretrained: Pretrained | None = None
     precision: str = "32-true"
     channels_last: bool = False
     reasons: dict[str, str] = field(default_factory=dict)
+    words: dict[str, str] = field(default_factory=lambda: {name: row.words for name, row in RECIPES.items()})
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -82,6 +86,7 @@ def make_plan(
     machine: Machine | None = None,
     speed: Speed | None = None,
     cache: Path | None = None,
+    pretrained: Pretrained | None = None,
     emit: Emit = silent,
 ) -> Plan:
     """Choose everything for one cohort, one budget and one machine.
@@ -95,6 +100,7 @@ def make_plan(
         machine: What it will run on; looked at if None.
         speed: How long a step of a candidate takes; measured on this machine if None.
         cache: Folder that remembers measured speeds, so that the next plan is the same.
+        pretrained: Weights that some candidates begin from.
         emit: Receiver of progress.
 
     Returns:
@@ -132,6 +138,7 @@ def make_plan(
         seconds=seconds,
         speed=remembered(speed or measured_speed(limit), here, cache),
         emit=emit,
+        pretrained=pretrained,
         reasons=reasons,
     )
     draft.reasons["training.budget_s"] = (
@@ -154,6 +161,7 @@ def make_plan(
         training=training,
         candidates=candidates,
         memory=memory,
+        pretrained=_used(draft, candidates),
         n_bootstrap=2000 if budget.seconds >= 3600 else 1000,
         seed=seed,
         reasons=draft.reasons
@@ -249,13 +257,20 @@ def _candidates_within(draft: _Draft, limit: float) -> tuple[list[Candidate], li
     side = max(draft.spec.size)
     frames = draft.spec.frames.most if draft.spec.frames else 1
     rows = applicable(dimension=draft.spec.dimension, side=side, seconds=draft.seconds, gpu=gpu, frames=frames > 1)
+    if draft.pretrained is not None:
+        last = [name for name, row in rows.items() if row.kind == "network"][
+            MOST_NETWORKS["gpu" if gpu else "cpu"] - 1 :
+        ]
+        rows = _transferred(draft) | {n: r for n, r in rows.items() if n not in last}
+        draft.words = {name: row.words for name, row in rows.items()}
     batch = batch_size(draft.sizes.n_train, gpu=gpu, voxels=math.prod(draft.spec.size), frames=frames)
     store = store_mb(draft.sizes.n_train, draft.shape) if draft.device != "cuda" else 0.0
     kept, dropped = [], []
     for name, row in rows.items():
         one = candidate(name, row, batch_size=batch)
         if row.kind == "classical":
-            kept.append(one.model_copy(update={"memory_mb": round(PROCESS_MB + _classical_mb(draft), 1)}))
+            need = _frozen_mb(draft, one) if row.model in ON_A_BASE else _classical_mb(draft)
+            kept.append(one.model_copy(update={"memory_mb": round(PROCESS_MB + need, 1)}))
             continue
         found = cost(one, draft.shape, draft.n_outputs)
         need = _need(draft, one, found, store)
@@ -282,6 +297,55 @@ def _classical_mb(draft: _Draft) -> float:
     return draft.sizes.n_train * 2500 * 8 * 3 / 2**20 + 200
 
 
+def _transferred(draft: _Draft) -> dict[str, Recipe]:
+    """Rows on the base; nearest cases and trees only where there is time for more than the linear head."""
+    if draft.pretrained is None:
+        return {}
+    rows = transferred(
+        draft.pretrained,
+        size=draft.spec.size,
+        n_train=draft.sizes.n_train,
+        n_outputs=draft.n_outputs,
+        regress=draft.cohort.task == "regress",
+    )
+    return {name: row for name, row in rows.items() if row.seconds <= draft.seconds}
+
+
+def _frozen_mb(draft: _Draft, one: Candidate) -> float:
+    """Features of all training cases, and what the base leaves behind for a batch of at most 128."""
+    found = cost(one, draft.shape, draft.n_outputs)
+    return (
+        draft.sizes.n_train * 2048 * 8 * 3 / 2**20 + found.parameters * 8 / 2**20 + found.activations * 128 * 2 / 2**20
+    )
+
+
+def _used(draft: _Draft, candidates: Sequence[Candidate]) -> Pretrained | None:
+    """The base, if a candidate begins from it, with its reasons."""
+    start = draft.pretrained
+    if start is None or not any(c.model in ON_A_BASE for c in candidates):
+        if start is not None:
+            draft.reasons["pretrained"] = (
+                f"{start.file} was asked for, and the budget or the memory is too small for its {start.model}."
+            )
+        return None
+    learnt = f"learnt from {start.trained_on}" if start.trained_on else "nobody says what they were learnt from"
+    draft.reasons["pretrained"] = (
+        f"Asked for: {start.model} from {start.file} ({start.naming} names; {learnt}; {start.licence_words})."
+    )
+    if start.dimension != draft.spec.dimension and draft.spec.dimension == 3:
+        draft.reasons["pretrained.dimension"] = (
+            "Its kernels are repeated along the third axis and divided by its length."
+        )
+    if start.seen:
+        draft.reasons["pretrained.seen"] = (
+            f"{start.seen} test images were seen, without labels, when the weights were learnt: figures on them flatter."
+        )
+    bigger = next((c.arguments["enlarge"] for c in candidates if "enlarge" in c.arguments), 1)
+    if bigger != 1:
+        draft.reasons["pretrained.side"] = f"Images are enlarged {bigger} times inside it: it learnt from larger ones."
+    return start
+
+
 def _fit_time(draft: _Draft, candidates: Sequence[Candidate]) -> tuple[tuple[Candidate, ...], int]:
     """Candidates with their steps: those that cannot get enough of them are left out."""
     classical = [c for c in candidates if c.kind == "classical"]
@@ -297,6 +361,13 @@ def _fit_time(draft: _Draft, candidates: Sequence[Candidate]) -> tuple[tuple[Can
     left = draft.seconds - (fits if classical else 0.0)
     networks = _measured(draft, networks, left)
     too_slow: list[str] = []
+    on_base = _frozen_s(draft, classical, networks)
+    if on_base > 0.35 * left:
+        too_slow += [c.name for c in (*classical, *networks) if c.model in ON_A_BASE]
+        classical, networks = ([c for c in some if c.name not in too_slow] for some in (classical, networks))
+    else:
+        left -= on_base
+    networks, too_slow = _without_hopeless(draft, networks, too_slow, left)
     while networks:
         wanted = _ensemble(draft, len(networks), left)
         for ensemble in range(wanted, 0, -1):
@@ -305,14 +376,36 @@ def _fit_time(draft: _Draft, candidates: Sequence[Candidate]) -> tuple[tuple[Can
                 _say_candidates(draft, divided, too_slow, ensemble)
                 divided, ensemble = _twinned(draft, divided, left, ensemble)
                 return (*divided, *classical), ensemble
-        slowest = max(networks, key=lambda c: (c.final_steps > 0, c.seconds_per_step / c.batch_size))
+        slowest = max(
+            networks, key=lambda c: (c.model != "tuned", c.final_steps > 0, c.seconds_per_step / c.batch_size)
+        )
         too_slow.append(slowest.name)
         networks = [c for c in networks if c is not slowest]
     # always something to train, however short the time
-    fitted = [c for c in candidates if c.kind == "classical"]
+    fitted = [c for c in candidates if c.kind == "classical" and c.name not in too_slow]
     classical = [c for c in fitted if c.model == "linear" or timetable.classical_s(draft.sizes) <= draft.seconds]
     _say_candidates(draft, (), too_slow, 1)
     return tuple(classical), 1
+
+
+def _without_hopeless(
+    draft: _Draft, networks: list[Candidate], too_slow: list[str], seconds: float
+) -> tuple[list[Candidate], list[str]]:
+    """Leave a tuned base out at once if it could not even be trained alone: others would be left out before it."""
+    for one in [c for c in networks if c.model == "tuned"]:
+        (alone,) = timetable.divide([one], seconds, draft.sizes, hurry=True)
+        if not alone.final_steps:
+            return [c for c in networks if c is not one], [*too_slow, one.name]
+    return networks, too_slow
+
+
+def _frozen_s(draft: _Draft, classical: Sequence[Candidate], networks: Sequence[Candidate]) -> float:
+    """Seconds to fit the heads of a frozen base, from the measured step of the tuned one."""
+    tuned = next((c for c in networks if c.model == "tuned"), None)
+    frozen = [c for c in classical if c.model in ON_A_BASE]
+    if tuned is None:
+        return 0.0
+    return timetable.frozen_s(tuned, draft.sizes, len(frozen))
 
 
 def _twinned(
@@ -385,7 +478,7 @@ def _say_candidates(draft: _Draft, networks: Sequence[Candidate], too_slow: Sequ
     for one in networks:
         epochs = one.final_steps * one.batch_size / max(draft.sizes.n_train, 1)
         draft.reasons[f"candidates.{one.name}"] = (
-            f"{RECIPES[one.name].words.capitalize()}: {one.seconds_per_step * 1000:.0f} ms a step, {epochs:.0f} epochs if it wins."
+            f"{draft.words[one.name].capitalize()}: {one.seconds_per_step * 1000:.0f} ms a step, {epochs:.0f} epochs if it wins."
         )
     if too_slow:
         draft.reasons["candidates.too_slow"] = f"Left out, too slow for this budget: {', '.join(too_slow)}."

@@ -6,7 +6,7 @@ import difflib
 import math
 from collections.abc import Iterator
 
-from scanwright.core import Cohort, Plan, PlanError
+from scanwright.core import ON_A_BASE, Candidate, Cohort, Plan, PlanError
 from scanwright.plan.kinds import paired_names
 from scanwright.preprocessing import INTENSITY
 
@@ -191,7 +191,7 @@ def _of_candidates(plan: Plan) -> Iterator[PlanError]:
                 f"Two candidates are called {one.name!r}.", "Every candidate has a name of its own.", "Rename one."
             )
         seen.add(one.name)
-        yield from _of_model(plan, one.name, one.model, one.kind, set(one.arguments))
+        yield from _of_model(plan, one)
         if one.kind == "network" and (
             one.batch_size < 1 or one.learning_rate <= 0 or one.final_steps < 1 or min(one.race_steps, default=1) < 1
         ):
@@ -214,14 +214,21 @@ def _of_candidates(plan: Plan) -> Iterator[PlanError]:
         )
 
 
-def _of_model(plan: Plan, name: str, model: str, kind: str, arguments: set[str]) -> Iterator[PlanError]:
+def _of_model(plan: Plan, one: Candidate) -> Iterator[PlanError]:
+    name, model, kind = one.name, one.model, one.kind
     try:
-        from scanwright.models import MODELS
+        from scanwright.models import MODELS, arguments_of
     except ImportError:  # a light installation cannot train; training says so itself
         return
     if plan.task == "segment":
         yield from _of_segmenter(name, model)
         return
+    if model in ON_A_BASE and plan.pretrained is None:
+        yield PlanError(
+            f"The candidate {name!r} begins from weights, and the plan names none.",
+            "`pretrained` says where they come from.",
+            "Make the plan anew with --pretrained FILE.",
+        )
     row = MODELS.get(model)
     if row is None:
         near = difflib.get_close_matches(model, MODELS, n=1)
@@ -243,10 +250,8 @@ def _of_model(plan: Plan, name: str, model: str, kind: str, arguments: set[str])
             "It takes sequences of frames." if row.frames else f"It takes {row.dims}.",
             "Choose another model.",
         )
-    import inspect
-
-    known = set(inspect.signature(row.builder).parameters) - {"dimension", "in_channels", "n_outputs"}
-    for argument in sorted(arguments - known):
+    known = arguments_of(model, one.arguments)
+    for argument in sorted(set(one.arguments) - known):
         near = difflib.get_close_matches(argument, known, n=1)
         fix = f"Did you mean {near[0]!r}?" if near else "Remove it."
         yield PlanError(

@@ -6,10 +6,11 @@ to train, and by device. How the rows were found is in ``benchmarks/LOG.md``.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
-from scanwright.core import Candidate
+from scanwright.core import Candidate, Pretrained
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +167,54 @@ RECIPES: dict[str, Recipe] = {
     **_of_frames(),
 }
 """Name of the candidate to its row, in order of preference."""
+
+
+def transferred(
+    pretrained: Pretrained, *, size: tuple[int, ...], n_train: int, n_outputs: int, regress: bool = False
+) -> dict[str, Recipe]:
+    """Rows of candidates that begin from a base.
+
+    Args:
+        pretrained: The base.
+        size: Of one prepared image.
+        n_train: Training cases.
+        n_outputs: Answers of the network.
+        regress: Whether answers are numbers.
+
+    Returns:
+        The base as it is with fitted heads, and the base trained further.
+    """
+    arguments: dict[str, int | float | str | bool | tuple[int, ...]] = {
+        "base": pretrained.model,
+        "channels": pretrained.channels,
+        "enlarge": max(1, math.ceil(pretrained.side / min(size))) if pretrained.side else 1,
+        **pretrained.arguments,
+    }
+    name = pretrained.model
+    return {
+        f"{name}-frozen": Recipe("frozen", "the base's features as they are", arguments=arguments, kind="classical"),
+        f"{name}-nearest": Recipe(
+            "nearest",
+            "the most similar cases vote",
+            seconds=60,
+            arguments=arguments | {"cases": min(n_train, 2000)} | ({"regress": True} if regress else {}),
+            kind="classical",
+        ),
+        f"{name}-boosted": Recipe(
+            "boosted",
+            "trees on the base's features",
+            seconds=120,
+            arguments=arguments | ({"trees": 20 * n_outputs} if n_outputs > 4 else {}),
+            kind="classical",
+        ),
+        f"{name}-tuned": Recipe(
+            "tuned",
+            "the base trained further, the layers near the image with smaller steps",
+            arguments=arguments,
+            learning_rate=1e-3,
+        ),
+    }
+
 
 MOST_NETWORKS = {"cpu": 3, "gpu": 4}
 """Networks in one race: more of them would leave the winner too little time."""

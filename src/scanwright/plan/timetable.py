@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scanwright.core import Candidate
+from scanwright.core import ON_A_BASE, Candidate
 
 SAFETY = 0.88
 """Share of the time left for training that is planned with: machines are noisy."""
@@ -84,6 +84,22 @@ def classical_s(sizes: Sizes) -> float:
     return 3.0 + seen * (5e-4 + 7e-7 * min(sizes.voxels, 24**3))
 
 
+def frozen_s(tuned: Candidate, sizes: Sizes, n_heads: int) -> float:
+    """Seconds to fit heads on a frozen base.
+
+    Args:
+        tuned: The candidate that trains the same base, its step measured.
+        sizes: Of the cohort.
+        n_heads: Candidates on the frozen base.
+
+    Returns:
+        The features of the training cases once, and for each head a look at validation, perhaps mirrored.
+    """
+    once = min(sizes.n_train, 8000) / tuned.batch_size * tuned.seconds_per_step * _FORWARD
+    heads = 1.0 + (2e-3 * min(sizes.n_train, 8000) if n_heads > 1 else 0.0)  # of trees, on few directions
+    return heads + once + 2 * n_heads * look_s(tuned, sizes.n_val)
+
+
 def look_s(candidate: Candidate, n_val: int) -> float:
     """Seconds of one look at validation, clean and under shifts.
 
@@ -109,9 +125,10 @@ def least_steps(candidate: Candidate, n_train: int, *, hurry: bool = False) -> i
 
     Returns:
         Three epochs, but sixty thousand cases are enough, and twenty epochs in small cohorts; in a
-        hurry a quarter of that.
+        hurry, and where weights are not fresh, a quarter of that.
     """
     cases = max(min(3 * n_train, 60_000), min(20 * n_train, 10_000))
+    hurry = hurry or candidate.model == "tuned"
     return max(8, math.ceil(cases / candidate.batch_size / (4 if hurry else 1)))
 
 
@@ -191,6 +208,8 @@ def planned_s(candidates: Sequence[Candidate], sizes: Sizes, *, ensemble: int = 
     networks = [c for c in candidates if c.kind == "network"]
     fitted = {c.model for c in candidates if c.kind == "classical"}
     total = classical_s(sizes) if fitted - {"linear"} else float(bool(fitted))
+    for tuned in (c for c in networks if c.model == "tuned"):
+        total += frozen_s(tuned, sizes, sum(c.model in ON_A_BASE and c.kind == "classical" for c in candidates))
     for rung, n in enumerate(rungs(len(networks))):
         costs = sorted(
             (c.race_steps[rung] * c.seconds_per_step + look_s(c, sizes.n_val) for c in networks), reverse=True

@@ -289,6 +289,11 @@ def limits(contents: ReportContents) -> list[str]:
         said.append("It knows only the classes above: every image gets one of these answers, whatever it shows.")
     if not any(c.covariates for c in cohort.cases):
         said.append("Age, sex and scanner are not in the data, so nothing is known about how subgroups fare.")
+    start = contents.plan.pretrained if contents.plan else None
+    if start is not None and start.licence is None:
+        said.append(f"Nobody knows under which licence its starting weights ({start.file}) are: ask before you use it.")
+    if start is not None and start.seen:
+        said.append(f"{start.seen} test images were seen, without labels, when its starting weights were learnt.")
     if cohort.skipped:
         files = "1 file" if len(cohort.skipped) == 1 else f"{len(cohort.skipped)} files"
         said.append(f"{files} could not be used, and no figure counts what was in there.")

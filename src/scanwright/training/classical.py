@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,17 +15,22 @@ from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, Str
 from torch import Tensor
 
 from scanwright.core import Task
-from scanwright.models import FixedFeatures
-from scanwright.training.data import Data
+from scanwright.models import Fitted, FixedFeatures, Light
+from scanwright.models.transfer import base_of
 from scanwright.training.lesson import seed_of
+
+if TYPE_CHECKING:
+    from scanwright.training.data import Data
 
 Floats = NDArray[np.float64]
 
 _N_FIT, _N_CHOOSE, _N_COMPONENTS, _FOLDS = 8000, 2000, 256, 3
+_AT_A_TIME = 32 * 224**2
+"""Voxels whose features a network works out together; it leaves many numbers behind for each."""
 _STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 
 
-def fit_classical(model: FixedFeatures, data: Data, *, seed: int) -> str:
+def fit_classical(model: Fitted, data: Data, *, seed: int) -> str:
     """Fit a model in place, in seconds.
 
     At most 8000 training cases are used; the features are standardised and turned to their 256
@@ -42,13 +48,11 @@ def fit_classical(model: FixedFeatures, data: Data, *, seed: int) -> str:
     Source:
         Cox 1958; scikit-learn ``LogisticRegression``, ``Ridge``.
     """
-    rng = np.random.default_rng(seed_of(seed, "classical"))
-    rows = data.train
-    if len(rows) > _N_FIT:
-        rows = np.sort(rng.choice(rows, _N_FIT, replace=False))
-    low, high = _usual_range(data, rows[:512] if len(rows) <= 512 else rng.choice(rows, 512, replace=False))
-    model.set_features(low=low, high=high)
-    found = _features(model, data, rows)
+    rows, rng = rows_to_fit(data, seed)
+    if isinstance(model, FixedFeatures):
+        low, high = _usual_range(data, rows[:512] if len(rows) <= 512 else rng.choice(rows, 512, replace=False))
+        model.set_features(low=low, high=high)
+    found = features_of(model, data, rows)
     mean, std = found.mean(0), found.std(0)
     std[std < 1e-6 * np.abs(mean) + 1e-8] = 1.0
     z = np.clip((found - mean) / std, -30, 30)
@@ -64,12 +68,33 @@ def fit_classical(model: FixedFeatures, data: Data, *, seed: int) -> str:
     return f"fitted on {len(rows)} cases and {found.shape[1]} features, C = {strength:g} by cross-validation"
 
 
-def _features(model: FixedFeatures, data: Data, rows: NDArray[np.intp]) -> Floats:
+def rows_to_fit(data: Data, seed: int) -> tuple[NDArray[np.intp], np.random.Generator]:
+    """The training rows that are fitted on, at most 8000, and the generator that drew them."""
+    rng = np.random.default_rng(seed_of(seed, "classical"))
+    rows = data.train
+    if len(rows) > _N_FIT:
+        rows = np.sort(rng.choice(rows, _N_FIT, replace=False))
+    return rows, rng
+
+
+def features_of(model: Fitted | Light, data: Data, rows: NDArray[np.intp]) -> Floats:
+    """Raw features ``(N, F)`` of some rows; those of a frozen base are worked out once for all its heads."""
     model.to(data.device).eval()
+    if isinstance(model, FixedFeatures):
+        return _features(model, data, rows, 256)
+    voxels = int(np.prod(data.store.images.shape[2:]))
+    step = int(np.clip(_AT_A_TIME // voxels, 8, 128))
+    enlarge = base_of(model)[0].enlarge
+    if data.frozen is None or data.frozen[0] != enlarge or not np.isin(rows, data.frozen[1]).all():
+        data.frozen = (enlarge, rows, _features(model, data, rows, step))
+    return data.frozen[2][np.searchsorted(data.frozen[1], rows)]
+
+
+def _features(model: Fitted | Light, data: Data, rows: NDArray[np.intp], step: int) -> Floats:
     parts = []
     with torch.inference_mode():
-        for start in range(0, len(rows), 256):
-            images = data.images(rows[start : start + 256]).contiguous()
+        for start in range(0, len(rows), step):
+            images = data.images(rows[start : start + step]).contiguous()
             parts.append(model.features(images).cpu().numpy().astype(np.float64))
     return np.concatenate(parts)
 
@@ -155,19 +180,11 @@ def _one(
 
 
 def _best_strength(u: Floats, y: NDArray[np.floating], groups: NDArray[np.str_], task: Task) -> float:
-    grouped = len(np.unique(groups)) < len(groups)
-    smallest = len(y) if task == "regress" else int(np.unique(y, return_counts=True)[1].min())
-    if smallest < 2 or len(np.unique(groups)) < _FOLDS or len(y) < 2 * _FOLDS:
-        return 1e-3
-    folds = min(_FOLDS, smallest)
-    if task == "regress":
-        splitter = GroupKFold(folds) if grouped else KFold(folds, shuffle=True, random_state=0)
-    elif grouped:
-        splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=0)
-    else:
-        splitter = StratifiedKFold(folds, shuffle=True, random_state=0)
     losses = np.zeros(len(_STRENGTHS))
-    for inside, outside in splitter.split(u, y, groups if grouped else None):
+    folds = folds_of(u, y, groups, task)
+    if not folds:
+        return 1e-3
+    for inside, outside in folds:
         if task != "regress" and len(np.unique(y[inside])) < len(np.unique(y)):
             continue
         for k, strength in enumerate(_STRENGTHS):
@@ -177,6 +194,35 @@ def _best_strength(u: Floats, y: NDArray[np.floating], groups: NDArray[np.str_],
             else:
                 losses[k] += log_loss(y[outside], fitted.predict_proba(u[outside]), labels=fitted.classes_)
     return _STRENGTHS[int(losses.argmin())]
+
+
+def folds_of(
+    u: Floats, y: NDArray[np.floating], groups: NDArray[np.str_], task: Task
+) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """Rows to fit on and rows to judge on, three times, patients kept together.
+
+    Args:
+        u: ``(N, k)`` features.
+        y: ``(N,)`` labels; of several labels a case the folds do not look at them.
+        groups: Patients of the rows.
+        task: Task.
+
+    Returns:
+        The folds; none where there are too few cases.
+    """
+    grouped = len(np.unique(groups)) < len(groups)
+    even = task in ("regress", "multilabel")
+    smallest = len(y) if even else int(np.unique(y, return_counts=True)[1].min())
+    if smallest < 2 or len(np.unique(groups)) < _FOLDS or len(y) < 2 * _FOLDS:
+        return []
+    folds = min(_FOLDS, smallest)
+    if even:
+        splitter = GroupKFold(folds) if grouped else KFold(folds, shuffle=True, random_state=0)
+    elif grouped:
+        splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=0)
+    else:
+        splitter = StratifiedKFold(folds, shuffle=True, random_state=0)
+    return list(splitter.split(u, y, groups if grouped else None))
 
 
 def _fitted(u: Floats, y: NDArray[np.floating], task: Task, strength: float) -> LogisticRegression | Ridge:

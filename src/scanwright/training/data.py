@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol
@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from scanwright.core import Candidate, CohortError, Part, Plan
-from scanwright.models import Explainable, build
+from scanwright.models import Explainable, Tuned, build
 from scanwright.training import augment
 from scanwright.training.clips import on_frames
 from scanwright.training.lesson import Batch, seed_of
 from scanwright.training.score import SHAPE_SHIFTS, SHIFTS, Logits, Score, collect, judge
 from scanwright.training.targets import Sampler, Targets
+from scanwright.training.transfer import fill
 
 N_CLEAN = 2048
 N_SHIFTED = 400
@@ -48,12 +49,19 @@ class Data:
         plan: The plan.
         device: Where batches go.
         channels_last: Whether batches are laid out with channels last.
+        base: Tensors that tuned candidates begin from, under our names.
+        heads: Name of a tuned candidate to the head that it begins with.
+        frozen: How often images are enlarged before the frozen base, the rows (in order) whose features on it are
+            known, and these features.
     """
 
     store: StoreLike
     plan: Plan
     device: torch.device
     channels_last: bool = False
+    base: Mapping[str, NDArray[np.float32]] | None = None
+    heads: dict[str, dict[str, Tensor]] = field(default_factory=dict)
+    frozen: tuple[int, NDArray[np.intp], NDArray[np.float64]] | None = field(init=False, default=None)
     train: NDArray[np.intp] = field(init=False)
     val: NDArray[np.intp] = field(init=False)
     targets: Targets = field(init=False)
@@ -82,15 +90,19 @@ class Data:
         return self.store.labels
 
     def build(self, candidate: Candidate) -> Explainable:
-        """The candidate's network with fresh weights."""
+        """The candidate's network with fresh weights, or those of its base."""
         spec = self.plan.preprocessing
-        return build(
+        net = build(
             candidate.model,
             dimension=spec.n_axes,
             in_channels=spec.shape[0],
             n_outputs=self.plan.n_outputs,
             **candidate.arguments,
         )
+        if isinstance(net, Tuned):
+            fill(net, self.plan, self.base)
+            net.load_state_dict(net.state_dict() | self.heads.get(candidate.name, {}))
+        return net
 
     def sampler(self, candidate: Candidate) -> Sampler:
         """Which rows make which batch of a candidate."""

@@ -19,6 +19,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from scanwright.core import Candidate, Emit, Measured, Plan, Progress, Said, ScanwrightError
+from scanwright.models import Tuned
 from scanwright.training import checkpoint
 from scanwright.training.lesson import Figures, Lesson, seed_of
 from scanwright.training.schedule import rate_factor
@@ -178,7 +179,7 @@ def _one_step(run: Run[Any], candidate: Candidate, state: State) -> None:
     torch.manual_seed(seed_of(plan.seed, candidate.name, step))
     factor = rate_factor(step, candidate.final_steps, plan.training, cut=state.cut) * state.plateau
     for group in state.optimizer.param_groups:
-        group["lr"] = candidate.learning_rate * factor
+        group["lr"] = candidate.learning_rate * factor * group.get("pace", 1.0)
     batch = data.batch(candidate, state.sampler, step, slice(fabric.global_rank, None, fabric.world_size))
     if batch.note:
         run.say(batch.note, warn=True)
@@ -255,7 +256,7 @@ def _look(run: Run[Any], candidate: Candidate, state: State) -> None:
     state.best_score, state.lowest_loss = max(state.best_score, score.score), min(state.lowest_loss, score.loss)
     if run.plan.training.schedule == "plateau" and state.stale and state.stale % _PLATEAU_PATIENCE == 0:
         state.plateau *= _PLATEAU_FACTOR
-    rate = float(state.optimizer.param_groups[0]["lr"])
+    rate = float(state.optimizer.param_groups[-1]["lr"])
     values = {"train_loss": state.train_loss, **score.measured(), "learning_rate": rate}
     values = {k: float(v) for k, v in values.items() if math.isfinite(v)}
     state.history.append({"step": state.step, **values})
@@ -366,7 +367,14 @@ def _tensors(module: nn.Module) -> list[Tensor]:
 
 
 def _decayed(model: nn.Module, decay: float) -> list[dict[str, Any]]:
-    """Matrices and kernels decay; norms and biases do not."""
-    shaped = [p for p in model.parameters() if p.ndim > 1]
-    flat = [p for p in model.parameters() if p.ndim <= 1]
+    """Matrices and kernels decay; norms and biases do not. A tuned base has a pace for each of its stages."""
+    if isinstance(model, Tuned):
+        groups = [(pace, stage) for pace, stage in model.paces()]
+        return [group | {"pace": pace} for pace, stage in groups for group in _two_kinds(stage, decay)]
+    return _two_kinds(list(model.parameters()), decay)
+
+
+def _two_kinds(parameters: list[nn.Parameter], decay: float) -> list[dict[str, Any]]:
+    shaped = [p for p in parameters if p.ndim > 1]
+    flat = [p for p in parameters if p.ndim <= 1]
     return [{"params": shaped, "weight_decay": decay}, {"params": flat, "weight_decay": 0.0}]

@@ -9,6 +9,7 @@ import resource
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any, cast
@@ -20,13 +21,15 @@ from torch import Tensor
 
 from scanwright.core import Candidate, Emit, Plan, PlanError, Progress, silent
 from scanwright.io.atomic import atomic_write
-from scanwright.models import Explainable, FixedFeatures, Flipped, build, count_parameters
+from scanwright.models import Explainable, Fitted, Flipped, Frozen, Light, build, count_parameters
 from scanwright.training.classical import fit_classical
 from scanwright.training.data import Data, StoreLike
 from scanwright.training.fit import Run, State
 from scanwright.training.halving import race_networks, race_row
+from scanwright.training.light import fit_light
 from scanwright.training.score import Logits, Score, auroc_error
 from scanwright.training.trained import BASELINE, BASELINE_WEIGHTS, WEIGHTS, Trained, load_trained, write_weights
+from scanwright.training.transfer import base_tensors, fill, probed_head
 
 _JOIN_MARGIN = 0.002
 _FAR_BEHIND = 0.06
@@ -52,6 +55,7 @@ def train(
     emit: Emit = silent,
     devices: str | int | None = None,
     deadline: float | None = None,
+    base: Path | None = None,
 ) -> Trained:
     """Train as planned; called again, go on where it stopped.
 
@@ -70,6 +74,7 @@ def train(
             torchrun or SLURM the launcher decides.
         deadline: ``time.monotonic()`` value by which training must have ended; a schedule that
             would miss it is cut short, once, and that is said.
+        base: Weights that the plan's ``frozen`` and ``tuned`` candidates begin from.
 
     Returns:
         Weights and figures.
@@ -88,11 +93,21 @@ def train(
     done = load_trained(work, key=key)
     if done is not None:
         return done
-    return launch(train_here, plan, store, work=work, emit=emit, devices=devices, deadline=deadline, key=key)
+    return launch(
+        partial(train_here, base=base), plan, store, work=work, emit=emit, devices=devices, deadline=deadline, key=key
+    )
 
 
 def train_here(
-    fabric: Fabric, plan: Plan, store: StoreLike, *, work: Path, emit: Emit, deadline: float | None, key: str
+    fabric: Fabric,
+    plan: Plan,
+    store: StoreLike,
+    *,
+    work: Path,
+    emit: Emit,
+    deadline: float | None,
+    key: str,
+    base: Path | None = None,
 ) -> Trained:
     """The training of one process (of perhaps several); see :func:`train`."""
     began = monotonic()
@@ -103,11 +118,13 @@ def train_here(
     fabric.barrier()
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
-    data = Data(store, plan, fabric.device, plan.training.channels_last)
+    data = Data(store, plan, fabric.device, plan.training.channels_last, base_tensors(plan, base))
     run: Run[Data] = Run(fabric, plan, data, work, emit, deadline)
 
     _fit_baseline(run)
     classical = [_classical_member(run, c) for c in plan.candidates if c.kind == "classical"]
+    fitted = [(m.candidate, m.module) for m in classical]
+    data.heads = {c.name: probed_head(run, c, fitted) for c in plan.candidates if c.model == "tuned"}
     states, race = race_networks(run, [c for c in plan.candidates if c.kind == "network"])
     members = [_finish(run, candidate, state) for candidate, state in states]
     for member in classical:
@@ -162,13 +179,20 @@ def _chance(run: Run[Data], score: Any) -> float:
     return 0.5 * auroc_error(min(score.auroc, 0.9999), n_yes, len(known) - n_yes)
 
 
+def _fit(model: Fitted | Light, run: Run[Data]) -> str:
+    """Fit a classical model in place; what was done, in one sentence."""
+    if isinstance(model, Light):
+        return fit_light(model, run.data, seed=run.plan.seed)
+    return fit_classical(model, run.data, seed=run.plan.seed)
+
+
 def _fit_baseline(run: Run[Data]) -> None:
     path = run.work / BASELINE_WEIGHTS
     if path.exists() or run.fabric.global_rank != 0:
         return
     run.emit(Progress(stage="train", step="Fitting the linear baseline", done=0, total=1))
     model = _build(run.plan, BASELINE, {})
-    fit_classical(model, run.data, seed=run.plan.seed)
+    _fit(model, run)
     state = {k: v.detach().clone().cpu() for k, v in model.state_dict().items()}
     if run.plan.task == "regress":
         _rescale(state, run.data)
@@ -181,10 +205,12 @@ def _classical_member(run: Run[Data], candidate: Candidate) -> _Member:
     from safetensors.torch import load_file
 
     model = _build(run.plan, candidate.model, candidate.arguments)
+    if isinstance(model, Frozen | Light):
+        fill(model, run.plan, run.data.base)
     path = run.work / f"classical-{hashlib.sha256(candidate.name.encode()).hexdigest()[:12]}.safetensors"
     if run.fabric.global_rank == 0 and not path.exists():
         run.emit(Progress(stage="train", step=f"Fitting {candidate.name}", done=0, total=1))
-        words = fit_classical(model, run.data, seed=run.plan.seed)
+        words = _fit(model, run)
         write_weights(path, model.state_dict())
         run.say(f"{candidate.name}: {words}.")
         run.emit(Progress(stage="train", step=f"Fitting {candidate.name}", done=1, total=1, left_s=0.0))
@@ -196,7 +222,7 @@ def _classical_member(run: Run[Data], candidate: Candidate) -> _Member:
     return _Member(candidate, model, weights, logits, run.data.judged(logits))
 
 
-def _build(plan: Plan, name: str, arguments: dict[str, Any]) -> FixedFeatures:
+def _build(plan: Plan, name: str, arguments: dict[str, Any]) -> Fitted | Light:
     model = build(
         name,
         dimension=plan.preprocessing.n_axes,
@@ -204,7 +230,7 @@ def _build(plan: Plan, name: str, arguments: dict[str, Any]) -> FixedFeatures:
         n_outputs=plan.n_outputs,
         **arguments,
     )
-    if not isinstance(model, FixedFeatures):
+    if not isinstance(model, Fitted | Light):
         raise PlanError(
             f"The candidate model {name!r} is not a classical one.",
             "A candidate of kind 'classical' needs fixed features.",

@@ -11,6 +11,7 @@ import typer
 
 from scanwright.cli.options import (
     AsJson,
+    BoxSide,
     BudgetText,
     ColumnsText,
     Devices,
@@ -88,6 +89,7 @@ def _stage(name: str, text: str) -> None:
         layout: Layout = None,
         modality: Modality = None,
         sequence: SequenceOf = None,
+        box_size: BoxSide = None,
         columns: ColumnsText = None,
         devices: Devices = "auto",
         plan: PlanFile = None,
@@ -96,6 +98,7 @@ def _stage(name: str, text: str) -> None:
         until: Until = "pack",
     ) -> None:
         wishes = {"structures": structures} if structures else {}
+        wishes |= {"box_size": box_size} if box_size else {}
         _run(
             source, stage or until, quiet, out=out, budget=budget, seed=seed, task=task, labels=labels,
             patient=patient, layout=layout, modality=modality, sequence=sequence, columns=columns, devices=devices,
@@ -133,6 +136,7 @@ def evaluate(
     layout: Layout = None,
     structures: Structures = None,
     sequence: SequenceOf = None,
+    box_size: BoxSide = None,
     seed: Seed = 0,
     quiet: Quiet = False,
 ) -> None:
@@ -150,6 +154,7 @@ def evaluate(
             layout=layout,
             structures=structures,
             sequence=sequence,
+            box_size=box_size,
             seed=seed,
             emit=show,
         )

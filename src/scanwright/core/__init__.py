@@ -1,7 +1,9 @@
 """Plain frozen data and errors: the nouns that every room speaks of."""
 
+from scanwright.core.boxes import Box, corners_of, inside, world_extent
 from scanwright.core.budget import Budget, say_duration
 from scanwright.core.cohort import (
+    NOTHING,
     PARTS,
     TASKS,
     Case,
@@ -44,6 +46,7 @@ from scanwright.core.grid import Grid
 from scanwright.core.plan import (
     Augmentation,
     Candidate,
+    Detection,
     Fingerprint,
     Frames,
     Intensity,
@@ -57,14 +60,17 @@ from scanwright.core.prediction import Evaluation, Failure, Interval, Lesion, Pr
 from scanwright.core.volume import LabelMap, Volume, png_bytes
 
 __all__ = [
+    "NOTHING",
     "PARTS",
     "TASKS",
     "Augmentation",
+    "Box",
     "Budget",
     "Candidate",
     "Case",
     "Cohort",
     "CohortError",
+    "Detection",
     "Emit",
     "Evaluation",
     "Event",
@@ -106,9 +112,12 @@ __all__ = [
     "Task",
     "Training",
     "Volume",
+    "corners_of",
+    "inside",
     "parse_event",
     "png_bytes",
     "say_duration",
     "silent",
     "summary",
+    "world_extent",
 ]

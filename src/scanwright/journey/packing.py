@@ -157,10 +157,21 @@ def command(request: Request, folder: RunFolder) -> str:
         f"{request.budget.seconds:g}s",
     ]
     words += ["--seed", str(request.seed)]
-    for option in ("task", "labels", "patient", "layout", "structures", "modality", "sequence", "columns", "plan"):
+    for option in (
+        "task",
+        "labels",
+        "patient",
+        "layout",
+        "structures",
+        "modality",
+        "sequence",
+        "box_size",
+        "columns",
+        "plan",
+    ):
         value = getattr(request, option)
         if value is not None:
-            words += [f"--{option}", str(value)]
+            words += [f"--{option.replace('_', '-')}", str(value)]
     return " ".join(f'"{w}"' if " " in w else w for w in words)
 
 

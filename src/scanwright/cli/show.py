@@ -251,11 +251,7 @@ def predictions_table(answers: list[Prediction | Failure]) -> Table:
         A table to print.
     """
     table = Table()
-    told = (
-        "how much"
-        if any(isinstance(a, Prediction) and (a.label_map is not None or a.task == "detect") for a in answers)
-        else "how sure"
-    )
+    told = "how much" if any(isinstance(a, Prediction) and a.label_map is not None for a in answers) else "how sure"
     for name in ("case", "answer", told, ""):
         table.add_column(name, overflow="fold")
     for answer in answers:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from scanwright.inference.detect.clustering import Views, cluster
-    from scanwright.inference.detect.decode import decode
+    from scanwright.inference.detect.peaks import decode
     from scanwright.inference.detect.pictures import draw_boxes
     from scanwright.inference.detect.predictor import DetectPredictor, boxes_of, found_of
     from scanwright.inference.detect.views import found_in
@@ -17,7 +17,7 @@ _HOMES = {
     "Views": "clustering",
     "boxes_of": "predictor",
     "cluster": "clustering",
-    "decode": "decode",
+    "decode": "peaks",
     "draw_boxes": "pictures",
     "found_in": "views",
     "found_of": "predictor",

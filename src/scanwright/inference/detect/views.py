@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scanwright.core import Detection, Preprocessing
 from scanwright.evaluation.boxes import Found
 from scanwright.inference.detect.clustering import Views, cluster
-from scanwright.inference.detect.decode import LEAST, decode
+from scanwright.inference.detect.peaks import LEAST, decode
 from scanwright.inference.segment.tiles import windows
 
 Run = Callable[[NDArray[np.float32]], NDArray[np.floating]]

@@ -104,7 +104,7 @@ def detect_lights(contents: ReportContents, judged: Evaluation) -> Iterator[Ligh
         yield Light(
             "green", f"{judged.n_cases:,} {PART_WORDS[judged.part]} cases with {n_true:,.0f} true boxes were judged."
         )
-    elif n_true < FEW_BOXES:
+    elif n_true < FEW_BOXES and not any("few true boxes" in text for text in judged.warnings):
         yield Light("amber", f"Only {n_true:.0f} true boxes were judged: other cases may tell otherwise.")
 
 

@@ -71,7 +71,9 @@ def draw_boxes(
         name = f"{names[box.label]} " if names else ""
         text = name + (f"{box.score:.2f}" if box.score is not None else "")
         if text and x1 - x0 > 14:
-            pen.text((x0 + 3, y0 + 1), text, fill=colour)
+            left, top, right, bottom = pen.textbbox((x0 + 3, y0 + 3), text)
+            pen.rectangle((left - 2, top - 2, right + 2, bottom + 2), fill=(0, 0, 0))  # readable on any image
+            pen.text((x0 + 3, y0 + 3), text, fill=colour)
     return np.asarray(image, dtype=np.uint8)
 
 

@@ -150,6 +150,40 @@ def test_tables_of_corners_sides_and_circles_agree(tmp_path: Path) -> None:
     assert edges(scan(root, task="detect"), "t2.png") == circle
 
 
+def test_balls_in_millimetres_lie_where_luna_says(tmp_path: Path) -> None:
+    """Voxel (3, 4, 5) of a 2 mm grid that begins at RAS (10, 20, 30) lies at LPS (-16, -28, 40)."""
+    import nibabel
+
+    root, affine = tmp_path / "luna", np.diag([2.0, 2.0, 2.0, 1.0])
+    root.mkdir()
+    affine[:3, 3] = (10, 20, 30)
+    for n in range(3):
+        voxels = np.random.default_rng(n).normal(0, 50, (10, 12, 8)).astype(np.float32)
+        nibabel.save(nibabel.Nifti1Image(voxels, affine), root / f"scan{n}.nii.gz")
+    rows = [[f"scan{n}", -16.0, -28.0, 40.0, 8.0] for n in range(3)]
+    table(root, ["seriesuid", "coordX", "coordY", "coordZ", "diameter_mm"], rows)
+    cohort = scan(root, task="detect")
+    assert (cohort.dimension, cohort.classes) == (3, ("object",))
+    assert edges(cohort, "scan1.nii.gz") == Box(0, (1.0, 2.0, 3.0), (5.0, 6.0, 7.0), round=True)
+
+
+def test_every_form_of_the_table_has_a_reference() -> None:
+    from scanwright.intake.layouts.box_table import FORMS
+
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "layouts.md").read_text(encoding="utf-8")
+    for needs, _, words in FORMS.values():
+        assert needs
+        assert words
+    for columns in (
+        "xmin ymin xmax ymax",
+        "x y width height",
+        "x y radius",
+        "| points | `x y`",
+        "coordX coordY coordZ",
+    ):
+        assert columns in page
+
+
 def test_points_need_a_size(tmp_path: Path) -> None:
     root = tmp_path / "points"
     for n in range(4):

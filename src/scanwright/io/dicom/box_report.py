@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -135,7 +136,8 @@ def _image(box: Box, sources: Sources) -> tuple[Any, int | None]:
     """The image through the middle of a box, and its frame."""
     if not sources.planes:
         return sources.datasets[0], None
-    plane = sources.planes[min(max(round(box.centre[2]), 0), len(sources.planes) - 1)]
+    middle = math.ceil(box.centre[2] - 0.5)  # of two slices in the middle the first
+    plane = sources.planes[min(max(middle, 0), len(sources.planes) - 1)]
     return sources.datasets[plane.source], plane.frame
 
 

@@ -18,7 +18,7 @@ from scanwright.journey.request import Request
 from scanwright.journey.result import Run
 
 if TYPE_CHECKING:
-    from scanwright.inference import Predictor, SegmentPredictor
+    from scanwright.inference import DetectPredictor, Predictor, SegmentPredictor
     from scanwright.journey.generating import Generated
 
 STAGES: tuple[Stage, ...] = ("scan", "check", "plan", "prepare", "train", "evaluate", "explain", "pack")
@@ -252,7 +252,9 @@ def predict(
         return answer(Path(model), cases, out=where, heatmap=heatmap, write=write, table=beside, emit=emit)
 
 
-def open_model(path: Path | str, *, engine: str = "auto", threads: int | None = None) -> Predictor | SegmentPredictor:
+def open_model(
+    path: Path | str, *, engine: str = "auto", threads: int | None = None
+) -> Predictor | SegmentPredictor | DetectPredictor:
     """Open a model for many questions, as the service does.
 
     Args:

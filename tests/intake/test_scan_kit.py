@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from scanwright.core import InputError
 from scanwright.intake import scan
 
 
@@ -78,9 +77,6 @@ def test_sunnybrook_tables_of_two_parts_are_joined(kit: Path) -> None:
     assert cohort.classes == ("HF-I", "HF-NI", "HYP", "N")
 
 
-def test_boxes_are_recognised_and_refused(kit: Path) -> None:
-    with pytest.raises(InputError, match="Detection is not supported yet") as caught:
-        scan(kit / "bccd")
-    assert caught.value.fact
-    assert caught.value.rule
-    assert caught.value.fix
+def test_boxes_are_recognised_as_a_detection(kit: Path) -> None:
+    cohort = scan(kit / "bccd")
+    assert (cohort.task, cohort.classes) == ("detect", ("Platelets", "RBC", "WBC"))

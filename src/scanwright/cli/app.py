@@ -11,6 +11,7 @@ import typer
 
 from scanwright.cli.options import (
     AsJson,
+    BoxSide,
     BudgetText,
     ColumnsText,
     Devices,
@@ -90,6 +91,7 @@ def _stage(name: str, text: str) -> None:
         layout: Layout = None,
         modality: Modality = None,
         sequence: SequenceOf = None,
+        box_size: BoxSide = None,
         columns: ColumnsText = None,
         devices: Devices = "auto",
         plan: PlanFile = None,
@@ -99,6 +101,7 @@ def _stage(name: str, text: str) -> None:
         until: Until = "pack",
     ) -> None:
         wishes = {"structures": structures} if structures else {}
+        wishes |= {"box_size": box_size} if box_size else {}
         _run(
             source, stage or until, quiet, out=out, budget=budget, seed=seed, task=task, labels=labels,
             patient=patient, layout=layout, modality=modality, sequence=sequence, columns=columns, devices=devices,
@@ -136,6 +139,7 @@ def evaluate(
     layout: Layout = None,
     structures: Structures = None,
     sequence: SequenceOf = None,
+    box_size: BoxSide = None,
     seed: Seed = 0,
     quiet: Quiet = False,
 ) -> None:
@@ -153,6 +157,7 @@ def evaluate(
             layout=layout,
             structures=structures,
             sequence=sequence,
+            box_size=box_size,
             seed=seed,
             emit=show,
         )

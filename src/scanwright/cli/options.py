@@ -18,7 +18,7 @@ TaskName = Annotated[
     str | None,
     typer.Option(
         "--task",
-        help="binary, multiclass, multilabel, ordinal, regress or segment. Default: inferred.",
+        help="binary, multiclass, multilabel, ordinal, regress, segment or detect. Default: inferred.",
         show_default=False,
     ),
 ]
@@ -39,6 +39,14 @@ SequenceOf = Annotated[
         "--sequence",
         help="Cases are sequences of frames: slice, time, visit, a column that orders them (phase, phase/slice), "
         "or no. Default: inferred.",
+        show_default=False,
+    ),
+]
+BoxSide = Annotated[
+    str | None,
+    typer.Option(
+        "--box-size",
+        help="For things given as points: side of the box around each, such as 24px or 8mm.",
         show_default=False,
     ),
 ]

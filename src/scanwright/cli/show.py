@@ -126,6 +126,8 @@ def results_table(evaluations: list[Evaluation]) -> Table:
         return Table(title="No case of the test part has a truth: there are no figures.", title_justify="left")
     if evaluations[0].task == "segment":
         return _outlines_table(evaluations)
+    if evaluations[0].task == "detect":
+        return _boxes_table(evaluations)
     names = {"model": "this model", "linear": "linear baseline", "majority": "majority floor"}
     first = evaluations[0]
     usual = ("auroc", "accuracy", "balanced_accuracy", "f1")
@@ -191,6 +193,37 @@ def _outlines_table(evaluations: list[Evaluation]) -> Table:
     return table
 
 
+_BOX_COLUMNS = {
+    "ap50": "AP at IoU 0.5",
+    "ap75": "AP at 0.75",
+    "map": "AP at 0.5–0.95",
+    "cpm": "CPM",
+    "sensitivity": "found",
+    "precision": "of shown right",
+    "false_positives": "false boxes a case",
+}
+
+
+def _boxes_table(evaluations: list[Evaluation]) -> Table:
+    """The model against the floor, and the figures of every class."""
+    known = {e.who: e for e in evaluations}
+    first = known.get("model", evaluations[0])
+    table = Table(
+        title=f"{first.part} part: {first.n_cases} cases of {first.n_patients} patients (95 % intervals)",
+        title_justify="left",
+    )
+    table.add_column("", overflow="fold")
+    for title in _BOX_COLUMNS.values():
+        table.add_column(title, justify="right")
+    titles = {"model": "this model", "floor": "floor (another case's boxes)"}
+    for who in (name for name in titles if name in known):
+        cells = [_with_ends(known[who].metrics.get(n)) for n in _BOX_COLUMNS]
+        table.add_row(titles[who], *cells, style="bold" if who == "model" else "", end_section=who == list(known)[-1])
+    for name in first.classes if len(first.classes) > 1 else ():
+        table.add_row(escape(name), *[_with_ends(first.per_class.get(name, {}).get(n)) for n in _BOX_COLUMNS])
+    return table
+
+
 def _is_known(found: Interval | None) -> bool:
     return found is not None and math.isfinite(found.value)
 
@@ -229,6 +262,9 @@ def predictions_table(answers: list[Prediction | Failure]) -> Table:
         sure = ", ".join(f"{n} {p:.1%}" for n, p in zip(answer.classes, answer.probabilities, strict=False))
         if answer.label_map is not None:
             sure = ", ".join(f"{n} {v:,.4g} {amount_unit(answer)}" for n, v in answer.amounts.items())
+        if answer.task == "detect":
+            sure = ", ".join(f"{answer.classes[b.label]} {b.score or 0:.2f}" for b in answer.boxes[:4])
+            sure += f" and {len(answer.boxes) - 4} more" if len(answer.boxes) > 4 else ""
         table.add_row(
             escape(answer.case), f"[bold]{escape(answer.label)}[/]", escape(sure), escape(" ".join(answer.warnings))
         )

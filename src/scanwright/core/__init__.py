@@ -1,7 +1,9 @@
 """Plain frozen data and errors: the nouns that every room speaks of."""
 
+from scanwright.core.boxes import Box, corners_of, inside, world_extent
 from scanwright.core.budget import Budget, say_duration
 from scanwright.core.cohort import (
+    NOTHING,
     PARTS,
     TASKS,
     Case,
@@ -45,6 +47,7 @@ from scanwright.core.plan import (
     ON_A_BASE,
     Augmentation,
     Candidate,
+    Detection,
     Fingerprint,
     Frames,
     Intensity,
@@ -59,15 +62,18 @@ from scanwright.core.prediction import Evaluation, Failure, Interval, Lesion, Pr
 from scanwright.core.volume import LabelMap, Volume, png_bytes
 
 __all__ = [
+    "NOTHING",
     "ON_A_BASE",
     "PARTS",
     "TASKS",
     "Augmentation",
+    "Box",
     "Budget",
     "Candidate",
     "Case",
     "Cohort",
     "CohortError",
+    "Detection",
     "Emit",
     "Evaluation",
     "Event",
@@ -110,9 +116,12 @@ __all__ = [
     "Task",
     "Training",
     "Volume",
+    "corners_of",
+    "inside",
     "parse_event",
     "png_bytes",
     "say_duration",
     "silent",
     "summary",
+    "world_extent",
 ]

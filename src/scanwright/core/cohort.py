@@ -9,16 +9,20 @@ from html import escape
 from pathlib import Path
 from typing import Any, Literal
 
+from scanwright.core.boxes import Box
 from scanwright.core.errors import CohortError
 
 Part = Literal["train", "val", "test"]
 PARTS: tuple[Part, ...] = ("train", "val", "test")
 
-Task = Literal["binary", "multiclass", "multilabel", "ordinal", "regress", "segment"]
-TASKS: tuple[Task, ...] = ("binary", "multiclass", "multilabel", "ordinal", "regress", "segment")
+Task = Literal["binary", "multiclass", "multilabel", "ordinal", "regress", "segment", "detect"]
+TASKS: tuple[Task, ...] = ("binary", "multiclass", "multilabel", "ordinal", "regress", "segment", "detect")
 
 FramesBy = Literal["", "slice", "time", "visit"]
 """What the frames of a case step through; empty where a case is no sequence."""
+
+NOTHING = "(nothing there)"
+"""How cases without a box are counted."""
 
 Label = int | float | tuple[int | None, ...] | None
 """Class index; number; one of 1, 0, None (missing) for each class; or None: unlabelled."""
@@ -42,6 +46,8 @@ class Case:
             read them is said by the cohort's :class:`MaskCode`. Empty: not segmented.
         moments: For a sequence whose table or headers say so: when each frame was taken, rising.
         moment_unit: Unit of the moments, such as ``"days"``.
+        boxes: For ``detect``: what is there, as it was written; empty where somebody looked and found
+            nothing, None where nobody looked.
     """
 
     id: str
@@ -53,11 +59,12 @@ class Case:
     masks: tuple[str, ...] = ()
     moments: tuple[float, ...] = ()
     moment_unit: str = "frame"
+    boxes: tuple[Box, ...] | None = None
 
     @property
     def is_labelled(self) -> bool:
         """Whether there is a truth to learn from."""
-        return self.label is not None or bool(self.masks)
+        return self.label is not None or bool(self.masks) or self.boxes is not None
 
     @property
     def group(self) -> str:
@@ -221,6 +228,13 @@ class Cohort:
                 "Give the rows different ids.",
             )
         for case in self.cases:
+            strange = [box.label for box in case.boxes or () if not 0 <= box.label < len(self.classes)]
+            if strange or (case.boxes is not None and self.task != "detect"):
+                raise CohortError(
+                    f"Case {case.id!r} has boxes" + (f" of a class number {strange[0]}." if strange else "."),
+                    f"Boxes belong to the task detect; this cohort is for {self.task} with {len(self.classes)} classes.",
+                    "Correct the boxes, or name another task with --task.",
+                )
             if not self._fits(case.label):
                 raise CohortError(
                     f"Case {case.id!r} has the label {case.label!r}.",
@@ -231,7 +245,7 @@ class Cohort:
     def _fits(self, label: Label) -> bool:
         if label is None:
             return True
-        if self.task == "segment":
+        if self.task in ("segment", "detect"):
             return False
         if self.task == "multilabel":
             return isinstance(label, tuple) and len(label) == len(self.classes)
@@ -244,6 +258,7 @@ class Cohort:
             "multilabel": "one of 1, 0 or missing per class",
             "regress": "a number",
             "segment": "masks and no label",
+            "detect": "boxes and no label",
         }
         return words.get(self.task, "a class index")
 
@@ -262,13 +277,17 @@ class Cohort:
         """Number of cases of each class in each part (``"all"`` holds the unsplit ones).
 
         For ``multilabel`` a case counts once for each label that is 1; for ``regress``
-        every case counts under the name of the number; for ``segment`` as "with a mask".
+        every case counts under the name of the number; for ``segment`` as "with a mask"; for
+        ``detect`` boxes are counted, and cases in which there is nothing.
         """
         table: dict[str, Counter[str]] = {}
         for case in self.cases:
             row = table.setdefault(case.part or "all", Counter())
             if not case.is_labelled:
                 row["(unlabelled)"] += 1
+            elif case.boxes is not None:
+                row.update(self.classes[box.label] for box in case.boxes)
+                row.update([] if case.boxes else [NOTHING])
             elif case.label is None:
                 row["with a mask"] += 1
             elif isinstance(case.label, tuple):

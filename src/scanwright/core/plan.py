@@ -179,6 +179,45 @@ class Segmentation(_Strict):
     sides: tuple[tuple[int, int], ...] = ()
 
 
+class Detection(_Strict):
+    """How boxes are learnt and answered; only with the task ``detect``.
+
+    The network sees windows of ``preprocessing.size`` voxels and answers on a coarser lattice of cells:
+    for each class how likely a box is centred there, and how far its middle lies from the cell and how
+    large it is.
+
+    Args:
+        shrink: Whole number of pixels along each side of a picture that are averaged into one; 1 for volumes,
+            whose voxels ``preprocessing.spacing_mm`` says.
+        stride: Voxels of a cell along the network's axes.
+        typical: Usual size of a box along them, in cells: sizes are learnt as factors of it.
+        foreground: Share of training windows that are drawn around a box.
+        visible: Least share of a box that must lie in a window for it to be learnt there; less is neither
+            learnt nor held against the network.
+        mirror_axes: Axes whose mirror images are averaged in when that helps on validation.
+        overlap: Share of a window that the next one covers again.
+        cluster_iou: Overlap from which two answers of one class are one thing.
+        most: Most boxes of a case.
+        match_iou: Overlap from which an answer counts as right when networks are compared and thresholds chosen.
+        look_windows: Most windows of one look at validation.
+        threshold_rule: How the score from which boxes are shown is chosen on validation: ``"f1"``, or
+            ``"sensitivity>=0.90"`` and the like.
+    """
+
+    shrink: int = Field(default=1, ge=1, le=64)
+    stride: tuple[int, ...]
+    typical: tuple[float, ...]
+    foreground: float = Field(default=0.67, ge=0, le=1)
+    visible: float = Field(default=0.3, gt=0, le=1)
+    mirror_axes: tuple[int, ...] = ()
+    overlap: float = Field(default=0.25, ge=0, lt=1)
+    cluster_iou: float = Field(default=0.5, gt=0, lt=1)
+    most: int = Field(default=300, ge=1)
+    match_iou: float = Field(default=0.5, gt=0, lt=1)
+    look_windows: int = Field(default=96, ge=1)
+    threshold_rule: str = Field(default="f1", pattern=r"^(f1|sensitivity>=0?\.[0-9]+)$")
+
+
 class Augmentation(_Strict):
     """Random changes of training cases; every number is the largest one drawn.
 
@@ -321,6 +360,7 @@ class Plan(_Strict):
     class_weights: tuple[float, ...] = ()
     preprocessing: Preprocessing
     segmentation: Segmentation | None = None
+    detection: Detection | None = None
     augmentation: Augmentation
     training: Training
     candidates: tuple[Candidate, ...]
@@ -360,8 +400,11 @@ class Plan(_Strict):
         """Logits that a network must give: 1 for ``binary`` and ``regress``, else a class each.
 
         For ``segment`` they are background and structures, structures alone for regions, and
-        background, inside and border for instances.
+        background, inside and border for instances. For ``detect`` they are a class each, then place and
+        size along every axis.
         """
+        if self.detection is not None:
+            return len(self.classes) + 2 * self.preprocessing.dimension
         if self.segmentation is not None:
             more = {"labels": len(self.classes) + 1, "regions": len(self.classes), "instances": 3}
             return more[self.segmentation.target]

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from scanwright.core.boxes import Box, world_extent
 from scanwright.core.cohort import Task
 from scanwright.core.grid import Grid
 from scanwright.core.volume import LabelMap, png_bytes
@@ -89,6 +90,8 @@ class Prediction:
             spacing is unknown).
         frame_weights: For a model of sequences that gives them: how much each frame of the source
             counts in the answer, 0 for frames that were passed over; they sum to 1.
+        boxes: For ``detect``: what was found, on the source's own grid, surest first.
+        threshold: For ``detect``: score from which boxes are shown.
     """
 
     case: str
@@ -113,6 +116,8 @@ class Prediction:
     lesions: tuple[Lesion, ...] = ()
     amounts: dict[str, float] = field(default_factory=dict)
     frame_weights: tuple[float, ...] = ()
+    boxes: tuple[Box, ...] = ()
+    threshold: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values, without the pictures."""
@@ -134,7 +139,32 @@ class Prediction:
                 if self.task == "segment"
                 else {}
             ),
+            **({"threshold": self.threshold, "boxes": self.box_rows()} if self.task == "detect" else {}),
         }
+
+    def box_rows(self) -> list[dict[str, Any]]:
+        """Boxes as plain values: class, score, edges in voxel indices, and in mm where the place is known.
+
+        ``low_mm`` and ``high_mm`` are the lowest and highest ``(x, y, z)`` in LPS, as DICOM counts.
+        """
+        rows = []
+        for number, box in enumerate(self.boxes, start=1):
+            row: dict[str, Any] = {
+                "number": number,
+                "class": self.classes[box.label],
+                "score": box.score,
+                "low": list(box.low),
+                "high": list(box.high),
+            }
+            if self.grid is not None and self.grid.spacing_known:
+                (x0, y0, z0), (x1, y1, z1) = world_extent(box, self.grid)
+                row |= {
+                    "low_mm": [round(v, 4) for v in (-x1, -y1, z0)],
+                    "high_mm": [round(v, 4) for v in (-x0, -y0, z1)],
+                    "size_mm": [round(n * s, 4) for n, s in zip(box.size, self.grid.spacing, strict=True)],
+                }
+            rows.append(row)
+        return rows
 
     def _repr_html_(self) -> str:
         shown = self.overlay if self.overlay is not None else self.picture
@@ -198,7 +228,7 @@ class Evaluation:
         curves: ``"roc"``, ``"pr"``, ``"reliability"``, ``"froc"``, ``"bland_altman"``: class name
             to lists of x and y.
         warnings: Sentences, such as that accuracy is no better than the floor.
-        cases: For ``segment`` one row a case: ``case``, ``patient`` and its figures by class.
+        cases: For ``segment`` and ``detect`` one row a case: ``case``, ``patient`` and its figures by class.
         who: ``"model"``, ``"majority"``, ``"linear"``.
     """
 

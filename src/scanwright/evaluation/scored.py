@@ -164,6 +164,12 @@ def score_cases(
             "A segmentation is judged by evaluation.masks.evaluate_masks.",
             "Give the figures of its cases to that function.",
         )
+    if task == "detect":
+        raise InputError(
+            "Boxes have no probabilities of classes.",
+            "A detection is judged by evaluation.boxes.evaluate_boxes.",
+            "Give its true and answered boxes to that function.",
+        )
     if task not in TASKS:
         raise InputError(f"The task {task!r} is unknown.", f"A task is one of {', '.join(TASKS)}.", "Correct the name.")
     columns = as_columns(probabilities, task, len(classes))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from scanwright.inference.cautions import CAUTIONS, RESEARCH_USE
+    from scanwright.inference.detect.predictor import DetectPredictor
     from scanwright.inference.engines import ENGINES, Engine, open_engine
     from scanwright.inference.heatmap import blend, draw
     from scanwright.inference.many import predict_arrays, predict_many
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "CAUTIONS": "cautions",
+    "DetectPredictor": "detect.predictor",
     "ENGINES": "engines",
     "Engine": "engines",
     "Predictor": "predictor",
@@ -35,6 +37,7 @@ __all__ = [
     "CAUTIONS",
     "ENGINES",
     "RESEARCH_USE",
+    "DetectPredictor",
     "Engine",
     "Predictor",
     "SegmentPredictor",

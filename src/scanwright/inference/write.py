@@ -36,7 +36,8 @@ def write_prediction(
 
     Returns:
         What was written. Of a segmentation see
-        :func:`scanwright.inference.segment.files.write_segmentation`; else ``"json"`` always;
+        :func:`scanwright.inference.segment.files.write_segmentation`, of a detection
+        :func:`scanwright.inference.detect.files.write_detection`; else ``"json"`` always;
         ``"picture"``; with a heat map ``"overlay"``, ``"nifti"`` for volumes, and ``"dicom"`` for
         DICOM sources.
 
@@ -54,6 +55,10 @@ def write_prediction(
 
         dicom_files = _dicom_files(source)
         return write_segmentation(prediction, out / stem, source=source, dicom=dicom_files, volume=volume, kinds=kinds)
+    if prediction.task == "detect":
+        from scanwright.inference.detect.files import write_detection
+
+        return write_detection(prediction, out / stem, dicom=_dicom_files(source), kinds=kinds)
     files: dict[str, Path] = {}
     left_out: dict[str, str] = {}
     if prediction.picture is not None:

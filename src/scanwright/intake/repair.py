@@ -53,10 +53,10 @@ def repair(
             )
     left = [c for c in cohort.cases if c.id not in gone]
     labels = {c.label for c in left if c.label is not None}
-    masked = gone and cohort.task == "segment" and len({c.group for c in left if c.is_labelled}) < _FEWEST
+    masked = gone and cohort.task in ("segment", "detect") and len({c.group for c in left if c.is_labelled}) < _FEWEST
     if masked:
         raise CohortError(
-            f"The repairs would leave {len(left)} of {len(cohort)} cases with masks.",
+            f"The repairs would leave {len(left)} of {len(cohort)} cases with {'masks' if cohort.task == 'segment' else 'boxes'}.",
             f"Learning needs at least {_FEWEST} patients, so that each part has its own.",
             "Repair fewer kinds of findings, or add cases.",
         )

@@ -11,9 +11,10 @@ from typing import Literal
 from scanwright.core import TASKS, Case, Cohort, CohortError, Emit, FramesBy, Guess, InputError, Said, Skipped, silent
 from scanwright.intake.archive import unpack
 from scanwright.intake.labels import Encoded, encode
-from scanwright.intake.layouts import LAYOUTS, MASKED, Reading, Row, Wishes
+from scanwright.intake.layouts import DETECTED, LAYOUTS, MASKED, Reading, Row, Wishes
 from scanwright.intake.layouts.table_faults import table_fault
 from scanwright.intake.masks.both import also_there
+from scanwright.intake.masks.components import boxes_for_masks
 from scanwright.intake.modality import guess_modality
 from scanwright.intake.place import (
     ARCHIVE_SUFFIXES,
@@ -38,6 +39,7 @@ def scan(
     modality: str | None = None,
     structures: str | None = None,
     sequence: str | None = None,
+    box_size: str | None = None,
     work: Path | None = None,
     emit: Emit = silent,
 ) -> Cohort:
@@ -46,7 +48,7 @@ def scan(
     Args:
         path: A folder, a single file (npz, csv, idx ...) or an archive (zip, tar).
         task: One of ``core.TASKS``; inferred when None. Where there are both classes and masks,
-            ``"segment"`` learns the masks, anything else the classes.
+            ``"segment"`` learns the masks, ``"detect"`` boxes around their pieces, anything else the classes.
         labels: Label column, several joined by commas (multi-label), or the path of a table.
         patient: Column that names the person.
         layout: A key of ``LAYOUTS``; the first that fits when None.
@@ -56,6 +58,7 @@ def scan(
             where every value is one object; inferred when None.
         sequence: Whether cases are sequences of frames: ``"no"``, ``"slice"``, ``"time"``, ``"visit"`` or a column;
             see :func:`scanwright.intake.sequences.as_sequences`.
+        box_size: Side of the box around a point, such as ``"24px"`` or ``"8mm"``, where things are given as points.
         work: Folder for the contents of an archive; beside the archive when None.
         emit: Receiver of events.
 
@@ -63,21 +66,30 @@ def scan(
         The cohort, with everything that was guessed in ``guesses``.
 
     Raises:
-        InputError: The path, an option or a column does not exist, or the layout is not supported yet.
+        InputError: The path, an option or a column does not exist.
         CohortError: There are no labels, or one class only.
         FormatError: A file is damaged, or its content is not what its suffix says.
     """
     path = Path(path).expanduser()
     place = Place.of(unpack(path, work, emit=emit) if _is_archive(path) else path)
     _known_task(task)
-    wishes = replace(_wishes(labels, patient, place, emit), task=task, structures=structures)
+    wishes = replace(_wishes(labels, patient, place, emit), task=task, structures=structures, box_size=box_size)
     chosen, why = _choose(place, wishes, layout)
     emit(Said(stage="scan", text=f"{place.path.name} is read as {LAYOUTS[chosen].say}, because {why}."))
     reading = LAYOUTS[chosen].read(place, wishes)
     reading.guesses.insert(0, Guess("layout", chosen, why, "--layout"))
-    if task is None:
+    if task == "detect":
+        boxes_for_masks(reading, wishes)
+    has_boxes = any(row.boxes is not None for row in reading.rows)
+    if task is None and not has_boxes:
         reading.guesses += also_there(place, wishes, masked=reading.mask_code is not None)
-    frames = as_sequences(reading, place, sequence)
+    if has_boxes and sequence not in (None, "no"):
+        raise InputError(
+            f"--sequence {sequence} was given, and the truth is boxes.",
+            "Boxes are found in single pictures and volumes.",
+            "Leave --sequence out.",
+        )
+    frames: FramesBy = "" if has_boxes else as_sequences(reading, place, sequence)
     if sequence and sequence not in SEQUENCES:
         reading.facts["frames by column"] = sequence
     cohort = _cohort(reading, place, chosen, task=task, name=name or _name(path), modality=modality, frames=frames)
@@ -101,12 +113,15 @@ def _cohort(
             "A cohort needs images with labels.",
             "Name the folder that holds them.",
         )
-    encoded = _segments(reading, task) if reading.mask_code else encode(reading, task)
+    if any(row.boxes is not None for row in reading.rows):
+        encoded = _boxed(reading, task)
+    else:
+        encoded = _segments(reading, task) if reading.mask_code else encode(reading, task)
     guesses = [*reading.guesses, *encoded.guesses]
     rows = reading.rows
     ids = unique_ids(rows)
     cases = tuple(
-        Case(i, r.source, label, r.patient, r.part, r.covariates, r.masks, r.moments, r.moment_unit)
+        Case(i, r.source, label, r.patient, r.part, r.covariates, r.masks, r.moments, r.moment_unit, r.boxes)
         for i, r, label in zip(ids, rows, encoded.labels, strict=True)
     )
     found = guess_modality(reading, place, cases)
@@ -151,6 +166,24 @@ def _segments(reading: Reading, task: str | None) -> Encoded:
     return Encoded("segment", reading.structures, [None] * len(reading.rows), [Guess("task", "segment", why, "--task")])
 
 
+def _boxed(reading: Reading, task: str | None) -> Encoded:
+    """Boxes are the truth of a detection."""
+    if task not in (None, "detect"):
+        raise InputError(
+            f"The truth in {reading.root} is boxes, and the task {task!r} was asked for.",
+            "Boxes are learnt by the task detect.",
+            "Leave --task out, or name a table of classes with --labels.",
+        )
+    if not any(row.boxes for row in reading.rows):
+        raise CohortError(
+            f"Not one box, circle or piece of a mask was found in {reading.root}.",
+            "Detection is learnt from things that are there.",
+            "Check that the right files name them.",
+        )
+    why = f"the truth is boxes of {', '.join(reading.structures)}"
+    return Encoded("detect", reading.structures, [None] * len(reading.rows), [Guess("task", "detect", why, "--task")])
+
+
 def unique_ids(rows: list[Row]) -> list[str]:
     """Case ids: the row's own, else the shortest end of the path that tells the cases apart.
 
@@ -192,10 +225,13 @@ def _choose(place: Place, wishes: Wishes, layout: str | None) -> tuple[str, str]
                 f"Did you mean --layout {near}?" if near else "Name one of them with --layout.",
             )
         return layout, "it was asked for"
-    for key in MASKED if wishes.task == "segment" else LAYOUTS:
+    known = {"segment": MASKED, "detect": DETECTED}.get(wishes.task or "", tuple(LAYOUTS))
+    for key in known:
         fit = LAYOUTS[key].fits(place, wishes)
         if fit:
             return key, fit.why
+    if wishes.task == "detect" and place.images:
+        raise no_boxes(place)
     raise no_masks(place) if wishes.task == "segment" and place.images else _none_fits(place, wishes)
 
 
@@ -206,6 +242,16 @@ def no_masks(place: Place) -> CohortError:
         "A segmentation is learnt from masks: a folder such as masks with the images' names, files that end in _mask, "
         "a column of a table, DICOM segmentations or contours.",
         "Put the masks there, or leave --task segment out.",
+    )
+
+
+def no_boxes(place: Place) -> CohortError:
+    """The error for the task detect where nothing is a box."""
+    return CohortError(
+        f"{place.path} holds {len(place.images)} images, and no boxes and no masks that belong to them.",
+        "Detection is learnt from Pascal VOC or COCO files, from a table with xmin, ymin, xmax, ymax, with x, y, radius "
+        "or with x, y, or from masks.",
+        "Put them beside the images, or name the table with --labels TABLE.csv.",
     )
 
 

@@ -173,7 +173,8 @@ def fresh_digest(cohort: Cohort) -> str:
             f"{case.id}\0{case.source}\0{case.label}\0{case.group}\0{case.part}\0{' '.join(stats[f] for f in files)}"
             f"{case.moments or ''}"
         )
-        found.update(facts.encode() + "\0".join(case.masks).encode() + b"\n")
+        boxes = "" if case.boxes is None else repr(case.boxes)
+        found.update(facts.encode() + "\0".join(case.masks).encode() + boxes.encode() + b"\n")
     return found.hexdigest()
 
 

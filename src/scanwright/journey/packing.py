@@ -168,13 +168,14 @@ def command(request: Request, folder: RunFolder) -> str:
         "structures",
         "modality",
         "sequence",
+        "box_size",
         "columns",
         "plan",
         "pretrained",
     ):
         value = getattr(request, option)
         if value is not None:
-            words += [f"--{option}", str(value)]
+            words += [f"--{option.replace('_', '-')}", str(value)]
     return " ".join(f'"{w}"' if " " in w else w for w in words)
 
 

@@ -197,7 +197,7 @@ def _say_plan(plan: Plan, emit: Emit) -> None:
     if plan.preprocessing.frames is not None:
         size = f"{plan.preprocessing.frames.most} frames of {size}"
     names = ", ".join(c.name for c in plan.candidates)
-    seen = "Cases are seen through windows of" if plan.segmentation else "Images become"
+    seen = "Cases are seen through windows of" if plan.segmentation or plan.detection else "Images become"
     emit(Said(stage="plan", text=f"{seen} {size}; {len(plan.candidates)} candidates race: {names}."))
     for field, reason in plan.reasons.items():
         emit(Said(stage="plan", text=f"{field}: {reason}"))

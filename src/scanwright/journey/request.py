@@ -27,6 +27,7 @@ class Request:
         structures: What label values of masks stand for, such as ``"1=liver,2=tumour"``.
         modality: DICOM code of the modality.
         sequence: Whether cases are sequences of frames: ``"no"``, ``"slice"``, ``"time"``, ``"visit"`` or a column.
+        box_size: Side of the box around a point, such as ``"24px"``, where things are given as points.
         columns: Columns of the table to learn beside the images, joined by commas, or ``"all"``.
         budget: How long the whole run may take.
         seed: Seed of everything random, 0 or more.
@@ -52,6 +53,7 @@ class Request:
     structures: str | None = None
     modality: str | None = None
     sequence: str | None = None
+    box_size: str | None = None
     columns: str | None = None
     budget: Budget = field(default_factory=lambda: Budget(600.0))
     seed: int = 0
@@ -117,7 +119,7 @@ class Request:
         return hashlib.sha256((json.dumps(wishes, sort_keys=True) + _listing(self)).encode()).hexdigest()
 
 
-_SCAN_FIELDS = ("source", "task", "labels", "patient", "layout", "structures", "modality", "sequence")
+_SCAN_FIELDS = ("source", "task", "labels", "patient", "layout", "structures", "modality", "sequence", "box_size")
 
 
 def asdict_without_cohort(request: Request) -> dict[str, Any]:

@@ -12,7 +12,21 @@ from typing import Any
 from scanwright.core import Cohort, Emit, Evaluation, Failure, Plan, Prediction, silent
 
 _SHOWN = ("model", "linear", "majority", "floor")
-_FIGURES = ("auroc", "accuracy", "balanced_accuracy", "f1", "mae", "rmse", "r2", "dice", "hd95_mm", "nsd", "ap50")
+_FIGURES = (
+    "auroc",
+    "accuracy",
+    "balanced_accuracy",
+    "f1",
+    "mae",
+    "rmse",
+    "r2",
+    "dice",
+    "hd95_mm",
+    "nsd",
+    "ap50",
+    "map",
+    "cpm",
+)
 
 
 @dataclass(frozen=True)
@@ -98,7 +112,7 @@ class Run:
             f"<tr><th>{escape(e.who)}</th>" + "".join(f"<td>{e.metrics.get(n, '–')}</td>" for n in names) + "</tr>"
             for e in test
         )
-        if test[0].task == "segment" and len(test[0].classes) > 1:
+        if test[0].task in ("segment", "detect") and len(test[0].classes) > 1:
             body += "".join(
                 f"<tr><th>{escape(c)}</th>" + "".join(f"<td>{row.get(n, '–')}</td>" for n in names) + "</tr>"
                 for c, row in test[0].per_class.items()

@@ -1,4 +1,4 @@
-"""Two roads through the same stages: one for classes and numbers, one for label maps.
+"""Three roads through the same stages: for classes and numbers, for label maps, for boxes.
 
 A stage that differs between them is a field here; everything else is shared.
 """
@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from scanwright.core import Emit, Plan, Task
+from scanwright.io.box_store import BoxStore
 from scanwright.io.store import Store
 from scanwright.io.voxel_store import VoxelStore
 from scanwright.journey.beginning import BASE
 
-AnyStore = Store | VoxelStore
+AnyStore = Store | VoxelStore | BoxStore
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def road_of(task: Task) -> Road:
     Returns:
         Its stages.
     """
-    return _masks() if task == "segment" else _labels()
+    return ROADS.get(task, _labels)()
 
 
 def _labels() -> Road:
@@ -85,3 +86,25 @@ def _masks() -> Road:
         explaining.explain,
         elsewhere.judge_elsewhere,
     )
+
+
+def _boxes() -> Road:
+    from scanwright.journey.detect import elsewhere, explaining, judging, planning
+
+    def teach(plan: Plan, store: Any, *, emit: Emit, **rest: Any) -> Any:
+        from scanwright.training import train_detector
+
+        return train_detector(plan, store, emit=emit, **rest)
+
+    return Road(
+        planning.choose,
+        planning.prepare,
+        teach,
+        judging.judge,
+        explaining.explain,
+        elsewhere.judge_elsewhere,
+    )
+
+
+ROADS: dict[Task, Callable[[], Road]] = {"segment": _masks, "detect": _boxes}
+"""Task to its road; every other task takes that of classes and numbers."""

@@ -49,6 +49,7 @@ def scan(folder: RunFolder, request: Request, emit: Emit) -> Cohort:
             structures=request.structures,
             modality=request.modality,
             sequence=request.sequence,
+            box_size=request.box_size,
             work=folder.work / "unpacked",
             emit=emit,
         )
@@ -157,7 +158,7 @@ def _refuse_empty_parts(cohort: Cohort) -> None:
                 "Training, choosing and testing each need cases of their own.",
                 "Add cases, or leave the part column out so that parts are made.",
             )
-    if cohort.task not in ("regress", "segment"):
+    if cohort.task not in ("regress", "segment", "detect"):
         classes = {c.label for c in cohort.of("train") if c.label is not None}
         if len(classes) < 2:
             raise CohortError(

@@ -42,6 +42,7 @@ def _problems(plan: Plan, cohort: Cohort) -> Iterator[PlanError]:
     yield from _of_cohort(plan, cohort)
     yield from _of_preprocessing(plan)
     yield from _of_augmentation(plan)
+    yield from _of_detection(plan)
     yield from _of_training(plan)
     yield from _of_candidates(plan)
 
@@ -94,7 +95,7 @@ def _of_preprocessing(plan: Plan) -> Iterator[PlanError]:
             f"A {spec.dimension}-D size is {spec.dimension} numbers of at least 4.",
             "Correct preprocessing.size.",
         )
-    n_spacings = 3 if plan.task == "segment" else spec.dimension
+    n_spacings = 3 if plan.task in ("segment", "detect") else spec.dimension
     if spec.spacing_mm is not None and (len(spec.spacing_mm) != n_spacings or min(spec.spacing_mm) <= 0):
         yield PlanError(
             f"The plan's spacing is {list(spec.spacing_mm)} mm.",
@@ -223,6 +224,9 @@ def _of_model(plan: Plan, one: Candidate) -> Iterator[PlanError]:
     if plan.task == "segment":
         yield from _of_segmenter(name, model)
         return
+    if plan.task == "detect":
+        yield from _of_detector(name, model)
+        return
     if model in ON_A_BASE and plan.pretrained is None:
         yield PlanError(
             f"The candidate {name!r} begins from weights, and the plan names none.",
@@ -258,6 +262,48 @@ def _of_model(plan: Plan, one: Candidate) -> Iterator[PlanError]:
             f"The candidate {name!r} has the argument {argument!r}.",
             f"{model} takes {', '.join(sorted(known)) or 'none'}.",
             fix,
+        )
+
+
+def _of_detection(plan: Plan) -> Iterator[PlanError]:
+    spec, n = plan.detection, plan.preprocessing.dimension
+    if (spec is None) == (plan.task == "detect"):
+        yield PlanError(
+            "The plan says nothing of detection." if spec is None else "The plan says how to detect.",
+            "The key detection belongs to the task detect, and only to it.",
+            "Make the plan anew with `scanwright plan`.",
+        )
+    if spec is None:
+        return
+    if len(spec.stride) != n or len(spec.typical) != n or min((*spec.stride, *spec.typical)) <= 0:
+        yield PlanError(
+            f"The plan's cells have the stride {list(spec.stride)} and boxes the usual size {list(spec.typical)}.",
+            f"Both are {n} positive numbers, one an axis.",
+            "Correct detection.stride and detection.typical.",
+        )
+    elif any(s % t for s, t in zip(plan.preprocessing.size, spec.stride, strict=False)):
+        yield PlanError(
+            f"The window {list(plan.preprocessing.size)} is not a whole number of cells of {list(spec.stride)} voxels.",
+            "A window is divided into cells without a rest.",
+            "Correct preprocessing.size.",
+        )
+    if plan.augmentation.elastic or plan.augmentation.mixup:
+        yield PlanError(
+            "The plan bends or mixes images.",
+            "Boxes follow flips, turns, zooms and shifts; they cannot follow bends and mixtures.",
+            "Write 0 for augmentation.elastic and augmentation.mixup.",
+        )
+
+
+def _of_detector(name: str, model: str) -> Iterator[PlanError]:
+    from scanwright.models.detectors import DETECTORS
+
+    if model not in DETECTORS:
+        near = difflib.get_close_matches(model, DETECTORS, n=1)
+        yield PlanError(
+            f"The candidate {name!r} asks for the network {model!r}.",
+            f"Networks for detection are {', '.join(DETECTORS)}.",
+            f"Did you mean {near[0]!r}?" if near else "Choose one of them.",
         )
 
 

@@ -181,9 +181,11 @@ def _cost(name: str, arguments_json: str, shape: tuple[int, ...], n_outputs: int
 
 def _network(name: str, shape: tuple[int, ...], n_outputs: int, arguments: dict[str, Any]) -> torch.nn.Module:
     from scanwright.models import MODELS, build
+    from scanwright.models.detectors import DETECTORS, build_detector
     from scanwright.models.segmenters import SEGMENTERS, build_segmenter
 
     make: Callable[..., torch.nn.Module] = build_segmenter if name in SEGMENTERS and name not in MODELS else build
+    make = build_detector if name in DETECTORS else make
     return make(name, dimension=len(shape) - 1, in_channels=shape[0], n_outputs=n_outputs, **arguments)
 
 

@@ -97,7 +97,7 @@ def split(
 def _without_unlabelled_parts(cohort: Cohort, notes: list[str]) -> Cohort:
     """A part of a challenge whose labels were never published cannot judge anything."""
     blind = [p for p in PARTS if cohort.of(p) and not any(c.is_labelled for c in cohort.of(p))]
-    what = "masks" if cohort.task == "segment" else "labels"
+    what = {"segment": "masks", "detect": "boxes"}.get(cohort.task, "labels")
     for part in blind:
         notes.append(f"The {part} part that came with the data has no {what} and is not used.")
     return cohort.with_cases(replace(c, part=None) if c.part in blind else c for c in cohort.cases) if blind else cohort
@@ -141,7 +141,7 @@ def _groups(
 
 def _label_names(cohort: Cohort, strata: Mapping[str, Sequence[str]] | None) -> dict[str, tuple[str, ...]]:
     """What each case counts as in the stratification; nothing if it is unlabelled."""
-    if cohort.task == "segment":
+    if cohort.task in ("segment", "detect"):
         said = strata or {}
         return {c.id: tuple(said.get(c.id, ())) or (_MASKED,) if c.is_labelled else () for c in cohort.cases}
     if cohort.task == "regress":
@@ -285,7 +285,7 @@ def _missing_and_scarce(cohort: Cohort) -> list[str]:
     """What the parts cannot tell, in words."""
     if cohort.task == "regress":
         return []
-    if cohort.task == "segment":
+    if cohort.task in ("segment", "detect"):
         return _few_people(cohort)
     counts = cohort.counts()
     notes = []
@@ -303,7 +303,7 @@ def _missing_and_scarce(cohort: Cohort) -> list[str]:
 
 
 def _few_people(cohort: Cohort) -> list[str]:
-    """How many independent cases judge a segmentation."""
+    """How many independent cases judge a segmentation or a detection."""
     people = len({c.group for c in cohort.of("test") if c.is_labelled})
     if 0 < people < _FIRM:
         what = "patient" if people == 1 else "patients"

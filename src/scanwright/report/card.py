@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from scanwright.core import Evaluation
 from scanwright.evaluation import metrics_of
 from scanwright.report.contents import ReportContents
+from scanwright.report.detect_words import DETECT_FIGURES, say_figure
 from scanwright.report.page import counts_table
 from scanwright.report.phrases import PART_WORDS, RESEARCH_USE, bounds, number
 from scanwright.report.segment_figures import SEGMENT_FIGURES, column_names, say, title_of
@@ -58,7 +59,7 @@ def table(heads: list[str], rows: list[list[str]]) -> str:
 
 def _use(contents: ReportContents) -> Iterator[str]:
     cohort = contents.cohort
-    before = {"regress": "the number ", "segment": "the outlines of "}.get(cohort.task, "")
+    before = {"regress": "the number ", "segment": "the outlines of ", "detect": "boxes around "}.get(cohort.task, "")
     answer = before + plain(", ".join(cohort.classes))
     yield "## Intended use"
     yield f"Research on {plain(cohort.modality or 'images of unknown modality')} {cohort.dimension}-D images like those below. Task: {cohort.task}; answers: {answer}."
@@ -114,7 +115,7 @@ def _figures(contents: ReportContents) -> Iterator[str]:
     known = [contents.judged(who, judged.part) for who in ("model", "linear", "majority", "floor")]
     beside = [e for e in known if e is not None]
     yield f"{PART_WORDS[judged.part].capitalize()} part: {judged.n_cases} cases{patients}; 95 % intervals by patient bootstrap."
-    tables = _outline_tables if judged.task == "segment" else _answer_tables
+    tables = _TABLES.get(judged.task, _answer_tables)
     yield from tables(contents, judged, beside)
     if judged.warnings:
         yield "\n".join(f"- {plain(text)}" for text in judged.warnings)
@@ -135,6 +136,21 @@ def _outline_tables(contents: ReportContents, judged: Evaluation, beside: list[E
         yield table(["structure", *(plain(title_of(contents, n)) for n in names)], rows)
 
 
+def _box_tables(_: ReportContents, judged: Evaluation, beside: list[Evaluation]) -> Iterator[str]:
+    rows = [
+        [facts.title, *(say_figure(n, e.metrics[n]) if n in e.metrics else "–" for e in beside), facts.meaning]
+        for n, facts in DETECT_FIGURES.items()
+    ]
+    yield table(["", *(WHO[e.who] for e in beside), "meaning"], rows)
+    if len(judged.classes) > 1:
+        names = ("ap50", "ap75", "cpm", "sensitivity", "precision")
+        rows = [
+            [plain(c), *(say_figure(n, row[n]) if n in row else "–" for n in names)]
+            for c, row in judged.per_class.items()
+        ]
+        yield table(["class", *(DETECT_FIGURES[n].title for n in names)], rows)
+
+
 def _answer_tables(_: ReportContents, judged: Evaluation, beside: list[Evaluation]) -> Iterator[str]:
     rows = [[m.title, *(figure(e, name) for e in beside)] for name, m in metrics_of(judged.task).items()]
     yield table(["", *(WHO[e.who] for e in beside)], rows)
@@ -143,6 +159,9 @@ def _answer_tables(_: ReportContents, judged: Evaluation, beside: list[Evaluatio
         titles = [metrics_of(judged.task)[n].title for n in names]
         rows = [[plain(c), *(_one(row[n].value, bounds(row[n])) for n in names)] for c, row in judged.per_class.items()]
         yield table(["class", *titles], rows)
+
+
+_TABLES = {"segment": _outline_tables, "detect": _box_tables}
 
 
 def figure(judged: Evaluation, name: str) -> str:

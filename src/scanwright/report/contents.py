@@ -42,6 +42,8 @@ class ReportContents:
             ``(r, c, 3)`` uint8, hung upright, ``truth`` and ``answer`` ``(r, c)`` ints (0 none, 1, 2, 3 ...
             the structures in order, 255 ignored; of instances the objects' numbers) and
             ``aspect`` (row spacing by column spacing).
+            Of ``detect``: ``case``, ``rank`` (also ``"alone"``: sure boxes that no true one overlaps), ``f1``,
+            ``sentence`` and ``picture``, with its boxes drawn on.
         codes: Structure to its code in a terminology, such as ``"SCT 10200004 Liver"``; may be empty.
         units: What stands for ``"mm"`` and ``"mL"`` where ``segment`` measures something else, such as
             ``{"mm": "mm", "mL": "mm²"}`` for pictures of known spacing; without it volumes are measured

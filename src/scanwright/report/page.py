@@ -14,6 +14,7 @@ from markupsafe import Markup, escape
 
 from scanwright.core import PARTS, Cohort, Evaluation, ResourceError, Task
 from scanwright.report.contents import ReportContents
+from scanwright.report.detect_view import detect_view
 from scanwright.report.phrases import PART_WORDS, RESEARCH_USE
 from scanwright.report.pictures import embed, is_film
 from scanwright.report.sections import sections_of
@@ -50,9 +51,11 @@ _TASK_WORDS = {
     "ordinal": "one of several ordered grades",
     "regress": "a number",
     "segment": "the outline of each structure",
+    "detect": "a box around each thing",
 }
 _SCORE_WORDS = {
-    "segment": "How well the outlines overlap the truth on validation cases, as training goes on; 1 would be perfect."
+    "segment": "How well the outlines overlap the truth on validation cases, as training goes on; 1 would be perfect.",
+    "detect": "Mean average precision on validation cases, as training goes on; 1 would be perfect.",
 }
 
 
@@ -181,7 +184,10 @@ def _answers_view(contents: ReportContents, judged: Evaluation | None) -> dict[s
     }
 
 
-_VIEWS: Mapping[Task, Callable[[ReportContents, Evaluation | None], dict[str, Any]]] = {"segment": segment_view}
+_VIEWS: Mapping[Task, Callable[[ReportContents, Evaluation | None], dict[str, Any]]] = {
+    "segment": segment_view,
+    "detect": detect_view,
+}
 
 
 def _overall(colours: Sequence[str]) -> tuple[str, str]:

@@ -60,6 +60,15 @@ OUTLINES = (
     LIMITS,
     PROVENANCE,
 )
+BOXES = (
+    VERDICT,
+    Section("drawings", "What it finds", "What it finds", "boxes.html.j2"),
+    Section("quality", "How good it is", "How good", "detect_quality.html.j2"),
+    DATA,
+    TRAINING,
+    LIMITS,
+    PROVENANCE,
+)
 SECTIONS: Mapping[Task, tuple[Section, ...]] = {
     "binary": ANSWERS,
     "multiclass": ANSWERS,
@@ -67,6 +76,7 @@ SECTIONS: Mapping[Task, tuple[Section, ...]] = {
     "ordinal": ANSWERS,
     "regress": ANSWERS,
     "segment": OUTLINES,
+    "detect": BOXES,
 }
 
 

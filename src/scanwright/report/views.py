@@ -392,6 +392,8 @@ def pretty(name: str) -> str:
         "mb": "MB",
         "f1": "F1",
         "dice": "Dice",
+        "map": "mean AP",
+        "ap": "AP",
     }
     return " ".join(words.get(w, w) for w in name.replace("_", " ").replace("/", " ").split())
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from scanwright.core import Evaluation, Interval, Task
 from scanwright.report.contents import ReportContents
+from scanwright.report.detect_words import detect_lights, detect_limits, detect_sentences
 from scanwright.report.phrases import (
     PART_WORDS,
     RESEARCH_USE,
@@ -40,8 +41,8 @@ def verdict_sentences(contents: ReportContents) -> list[str]:
     judged = contents.judged()
     if judged is None:
         return ["There are no labelled cases to judge the model by, so nothing can be said about how good it is."]
-    if judged.task == "segment":
-        return list(segment_sentences(contents, judged))
+    if judged.task in _OWN_SENTENCES:
+        return list(_OWN_SENTENCES[judged.task](contents, judged))
     say = {"binary": _binary, "multilabel": _multilabel, "regress": _regress}.get(judged.task, _multiclass)
     return [*say(judged), *_compared(contents, judged)]
 
@@ -187,7 +188,14 @@ def _answer_lights(contents: ReportContents, judged: Evaluation) -> Iterator[Lig
     yield from _beaten(contents, judged)
 
 
-_OWN_LIGHTS: Mapping[Task, Callable[[ReportContents, Evaluation], Iterator[Light]]] = {"segment": segment_lights}
+_OWN_LIGHTS: Mapping[Task, Callable[[ReportContents, Evaluation], Iterator[Light]]] = {
+    "segment": segment_lights,
+    "detect": detect_lights,
+}
+_OWN_SENTENCES: Mapping[Task, Callable[[ReportContents, Evaluation], Iterator[str]]] = {
+    "segment": segment_sentences,
+    "detect": detect_sentences,
+}
 
 
 def _calibration(judged: Evaluation, before: Evaluation | None) -> Iterator[Light]:
@@ -285,6 +293,8 @@ def limits(contents: ReportContents) -> list[str]:
         said.append(f"It has seen {cohort.modality} images only; anything else gets an answer that means nothing.")
     if cohort.task == "segment":
         said += segment_limits(contents, judged)
+    elif cohort.task == "detect":
+        said += detect_limits(contents, judged)
     elif judged is not None and judged.task != "regress":
         said.append("It knows only the classes above: every image gets one of these answers, whatever it shows.")
     if not any(c.covariates for c in cohort.cases):

@@ -122,6 +122,8 @@ class Desk:
         return {
             "amounts": None,
             "lesions": None,
+            "boxes": None,
+            "threshold": None,
             **said,
             "case": piece.name,
             "heatmap": self._keep_heatmap(prediction, piece) if heatmap else None,

@@ -76,6 +76,21 @@ class Lesion(_Said):
     box: list[list[int]] = Field(description="first and last index along each axis")
 
 
+class FoundBox(_Said):
+    """One box of a detection."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    number: int
+    name: str = Field(alias="class", description="class of the thing")
+    score: float = Field(description="confidence, 0 to 1; it orders boxes and is no probability")
+    low: list[float] = Field(description="lower edges along i, j, k; voxel n covers n - 0.5 to n + 0.5")
+    high: list[float] = Field(description="upper edges")
+    low_mm: list[float] | None = Field(None, description="lowest x, y, z, LPS mm, where the place is known")
+    high_mm: list[float] | None = None
+    size_mm: list[float] | None = Field(None, description="extent along i, j, k")
+
+
 class Result(_Said):
     """The answer for one case."""
 
@@ -92,6 +107,8 @@ class Result(_Said):
     frame_weights: list[float] | None = Field(None, description="weight of each frame of a sequence in the answer")
     amounts: dict[str, float | None] | None = Field(None, description="structure to its amount, for segmentation")
     lesions: list[Lesion] | None = Field(None, description="connected pieces, largest first, for segmentation")
+    boxes: list[FoundBox] | None = Field(None, description="what was found, surest first, for detection")
+    threshold: float | None = Field(None, description="score from which boxes are listed, for detection")
     segmentation: SegmentationLinks | None = None
     slices: SliceLinks | None = Field(None, description="for volumes and segmentation, where they were asked for")
     warnings: list[str] = []

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from scanwright.training.augment import AUGMENTATIONS
+    from scanwright.training.detect.export import export_detector
+    from scanwright.training.detect.train import train_detector
     from scanwright.training.export import export_network
     from scanwright.training.race import train
     from scanwright.training.score import SHIFTS
@@ -19,12 +21,14 @@ __all__ = [
     "AUGMENTATIONS",
     "SHIFTS",
     "Trained",
+    "export_detector",
     "export_network",
     "export_segmenter",
     "load_trained",
     "network",
     "quantised",
     "train",
+    "train_detector",
     "train_segmenter",
 ]
 
@@ -32,12 +36,14 @@ _HOME = {
     "AUGMENTATIONS": "augment",
     "SHIFTS": "score",
     "Trained": "trained",
+    "export_detector": "detect.export",
     "export_network": "export",
     "export_segmenter": "segment.export",
     "load_trained": "trained",
     "network": "trained",
     "quantised": "segment.quantise",
     "train": "race",
+    "train_detector": "detect.train",
     "train_segmenter": "segment.train",
 }
 

@@ -259,16 +259,7 @@ def warp(
         middle = tuple(slice((n - m) // 2, (n - m) // 2 + m) for n, m in zip(images.shape[2:], size, strict=True))
         inside: Any = (..., *middle)
         return images[inside], None if labels is None else labels[inside]
-    affine = torch.cat([torch.eye(dimension), torch.zeros(dimension, 1)], dim=1).repeat(len(images), 1, 1)
-    for name in names:
-        step = AUGMENTATIONS[name].apply
-        if step is not None:
-            affine = step(affine, drawn[name])
-    steps = torch.tensor(spacing or (1.0,) * dimension)  # turn in real lengths, not in fractions of each side
-    inner = torch.tensor([float(n) for n in size]) * steps
-    outer = torch.tensor([float(n) for n in images.shape[2:]]) * steps
-    shift = affine[:, :, -1:] * (inner / outer)[None, :, None]
-    affine = torch.cat([affine[:, :, :-1] * inner[None, None, :] / outer[None, :, None], shift], dim=2)
+    affine, inner, outer = _sampling(drawn, len(images), size, tuple(images.shape[2:]), spacing)
     turned = affine.flip(1)  # axes i, j, k are y, x or z, y, x of grid_sample: last axis first
     turned = torch.cat([turned[:, :, :-1].flip(2), turned[:, :, -1:]], dim=2)
     shape = [len(images), images.shape[1], *size]
@@ -285,6 +276,66 @@ def warp(
         labels[:, None].to(images), grid, mode="nearest", padding_mode="border", align_corners=False
     )
     return sampled, codes[:, 0].round().to(labels.dtype)
+
+
+def _sampling(
+    drawn: Mapping[str, Tensor],
+    n: int,
+    size: tuple[int, ...],
+    whole: tuple[int, ...],
+    spacing: tuple[float, ...] | None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """``(n, D, D + 1)`` from places in the result to places in the image, both -1 .. 1 along each axis, and their lengths."""
+    dimension = len(size)
+    affine = torch.cat([torch.eye(dimension), torch.zeros(dimension, 1)], dim=1).repeat(n, 1, 1)
+    for name, change in AUGMENTATIONS.items():
+        if change.kind == "geometry" and name in drawn and change.apply is not None:
+            affine = change.apply(affine, drawn[name])
+    steps = torch.tensor(spacing or (1.0,) * dimension)  # turn in real lengths, not in fractions of each side
+    inner = torch.tensor([float(m) for m in size]) * steps
+    outer = torch.tensor([float(m) for m in whole]) * steps
+    shift = affine[:, :, -1:] * (inner / outer)[None, :, None]
+    return torch.cat([affine[:, :, :-1] * inner[None, None, :] / outer[None, :, None], shift], dim=2), inner, outer
+
+
+def warp_boxes(
+    corners: Tensor,
+    drawn: Mapping[str, Tensor],
+    row: int,
+    *,
+    size: tuple[int, ...],
+    whole: tuple[int, ...],
+    spacing: tuple[float, ...] | None = None,
+) -> Tensor:
+    """Boxes of one image after :func:`warp`, by the same numbers; elastic changes are not followed.
+
+    A box goes with the ellipsoid that it is drawn around: its middle moves, and the new box encloses the turned
+    ellipsoid. For flips, quarter turns, shifts and zooms that is the turned box itself.
+
+    Args:
+        corners: ``(N, 2 * D)`` lower edges, then upper ones, in voxel indices of the image.
+        drawn: Numbers of the batch.
+        row: Which image of the batch.
+        size: Size of the result.
+        whole: Size of the image.
+        spacing: As for :func:`warp`.
+
+    Returns:
+        ``(N, 2 * D)`` in voxel indices of the result; may lie outside it.
+    """
+    dimension = len(size)
+    corners = corners.double()
+    if not any(c.kind == "geometry" and n in drawn for n, c in AUGMENTATIONS.items()):
+        start = torch.tensor([(n - m) // 2 for n, m in zip(whole, size, strict=True)]).double()
+        return corners - start.repeat(2)
+    affine = _sampling(drawn, len(next(iter(drawn.values()))), size, whole, spacing)[0][row].double()
+    n_in, n_out = torch.tensor(whole).double(), torch.tensor(size).double()
+    middle = (corners[:, :dimension] + corners[:, dimension:] + 1) / n_in - 1
+    half = (corners[:, dimension:] - corners[:, :dimension]) / n_in
+    back = torch.linalg.inv(affine[:, :-1])
+    middle = ((middle - affine[:, -1]) @ back.T + 1) / 2 * n_out - 0.5
+    half = ((half**2) @ (back**2).T).sqrt() / 2 * n_out
+    return torch.cat([middle - half, middle + half], dim=1)
 
 
 def intensities(images: Tensor, drawn: Mapping[str, Tensor]) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from scanwright.core import Cohort, Emit, Finding, Said, silent
+from scanwright.intake.checks.boxes import faulty_boxes, repeated_boxes, scarce_things
 from scanwright.intake.checks.copies import (
     contradicting_labels,
     duplicates_across_parts,
@@ -38,6 +39,9 @@ CHECKS: dict[str, Callable[[Cohort, Survey], list[Finding]]] = {
     "mask-value": unlike_masks,
     "class-missing": one_class,
     "rare-structure": rare_structures,
+    "box-without-area": faulty_boxes,
+    "repeated-box": repeated_boxes,
+    "scarce-class": scarce_things,
     "contradicting-labels": contradicting_labels,
     "damaged-file": damaged_files,
     "blank-image": blank_images,
@@ -76,6 +80,9 @@ KINDS: tuple[str, ...] = (
     "image-without-mask",
     "image-without-channel",
     "repeated-mask",
+    "box-without-area",
+    "box-outside",
+    "repeated-box",
     "tiny-structure",
     "rare-structure",
     "blank-image",
@@ -90,6 +97,7 @@ KINDS: tuple[str, ...] = (
     "exact-duplicate",
     "mask-regridded",
     "empty-mask",
+    "box-over-edge",
     "anisotropy",
     "mixed-colour",
     "odd-size",

@@ -30,8 +30,8 @@ def contradicting_labels(cohort: Cohort, survey: Survey) -> list[Finding]:
     if not groups:
         return []
     first = groups[0]
-    masked = cohort.task == "segment"
-    what = "mask" if masked else "label"
+    masked = cohort.task in ("segment", "detect")
+    what = {"segment": "mask", "detect": "set of boxes"}.get(cohort.task, "label")
     labels = ", ".join(f"{c.id!r}" if masked else f"{c.id!r} as {_label(cohort, c)}" for c in first[:3])
     text = (
         f"{_count(len(groups), 'image is', 'images are')} in the cohort more than once under different {what}s: "
@@ -81,7 +81,7 @@ def near_duplicates(cohort: Cohort, survey: Survey) -> list[Finding]:
     found = _across(across, "near-duplicate-across-parts", "nearly the same image", "images")
     within = [g for g in groups if len({c.part for c in g if c.part}) <= 1]
     if within:
-        differ = 0 if cohort.task == "segment" else sum(len(_answers(g, survey)) > 1 for g in within)
+        differ = 0 if cohort.task in ("segment", "detect") else sum(len(_answers(g, survey)) > 1 for g in within)
         text = (
             f"{_count(len(within), 'group', 'groups')} of nearly the same images ({sum(map(len, within))} images), such as {_pair(within[0])}: "
             "re-encoded copies, or pictures of one patient a moment apart. Each group stays in one part."

@@ -8,6 +8,7 @@ from math import sqrt
 import numpy as np
 
 from scanwright.core import PARTS, Cohort, Finding, Part
+from scanwright.intake.checks.boxes import strata_of_boxes
 from scanwright.intake.checks.survey import Survey
 
 _FEW_PEOPLE = 20
@@ -206,16 +207,18 @@ def shown_in(cohort: Cohort, survey: Survey, part: Part | None) -> dict[str, int
 
 
 def strata_of(cohort: Cohort, survey: Survey) -> dict[str, tuple[str, ...]]:
-    """What each case of a segmentation shows, for a division into alike parts.
+    """What each case of a segmentation or detection shows, for a division into alike parts.
 
     Args:
-        cohort: A segmentation.
+        cohort: A segmentation, or a detection, whose classes count alone.
         survey: What its masks hold.
 
     Returns:
         Case id to words such as ``("liver", "tumour", "large")``: structures that occur in some cases
         and not in others, and the tercile of the labelled share.
     """
+    if cohort.task == "detect":
+        return strata_of_boxes(cohort)
     n = len(survey.truths)
     shown = shown_in(cohort, survey, None)
     telling = {name for name, k in shown.items() if 0 < k < n}

@@ -68,9 +68,11 @@ class Survey:
     bad_masks: dict[str, BadMask] = field(default_factory=dict)
 
     def answer(self, case: Case) -> object | None:
-        """What a case is labelled as: its label, or a hash of its masks; None when unknown."""
+        """What a case is labelled as: its label, its boxes, or a hash of its masks; None when unknown."""
         if case.label is not None:
             return case.label
+        if case.boxes is not None:
+            return case.boxes
         truth = self.truths.get(case.id)
         return None if truth is None else truth.digest
 

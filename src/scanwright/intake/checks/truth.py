@@ -19,7 +19,7 @@ def missing_labels(cohort: Cohort, survey: Survey) -> list[Finding]:
     ids = tuple(c.id for c in cohort.cases if not c.is_labelled)
     if not ids:
         return []
-    what = "mask" if cohort.task == "segment" else "label"
+    what = {"segment": "mask", "detect": "boxes"}.get(cohort.task, "label")
     text = f"{len(ids)} of {len(cohort)} cases have no {what}, such as {ids[0]!r}. They are never guessed and cannot be learnt from or judged."
     severity = "warn" if len(ids) > 0.05 * len(cohort) else "info"
     return [Finding("missing-label", severity, text, ids, "leave them out", ids)]  # type: ignore[arg-type]
@@ -28,7 +28,7 @@ def missing_labels(cohort: Cohort, survey: Survey) -> list[Finding]:
 def one_class(cohort: Cohort, survey: Survey) -> list[Finding]:
     """A part in which a class (or every label) is missing."""
     found = []
-    if cohort.task in ("regress", "segment"):
+    if cohort.task in ("regress", "segment", "detect"):
         return []
     given: list[Part | None] = [p for p in PARTS if any(c.part == p for c in cohort.cases)]
     for part in given or [None]:
@@ -49,7 +49,7 @@ def one_class(cohort: Cohort, survey: Survey) -> list[Finding]:
 
 def class_imbalance(cohort: Cohort, survey: Survey) -> list[Finding]:
     """One class outnumbers another more than ten times."""
-    if cohort.task in ("regress", "segment"):
+    if cohort.task in ("regress", "segment", "detect"):
         return []
     cases = [c for c in cohort.cases if c.part in ("train", None)] or list(cohort.cases)
     counts = {n: k for n, k in class_counts(cohort, cases).items() if k}
@@ -78,7 +78,7 @@ def class_imbalance(cohort: Cohort, survey: Survey) -> list[Finding]:
 
 def too_few(cohort: Cohort, survey: Survey) -> list[Finding]:
     """Too few cases to learn, or to know how good the model is."""
-    if cohort.task == "segment":
+    if cohort.task in ("segment", "detect"):
         return []
     found = []
     train = [c for c in cohort.cases if c.part in ("train", None) and c.label is not None]

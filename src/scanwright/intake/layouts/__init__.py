@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from scanwright.intake.layouts import (
     bids,
+    box_table,
     class_folders,
+    coco,
     dicom_masks,
     idx,
     mask_folders,
     mask_table,
     nnunet,
-    not_yet,
     npy_folder,
     npz,
     table,
+    voc,
 )
 from scanwright.intake.layouts.reading import Fit, Layout, Reading, Row, Wishes
 
@@ -23,10 +25,11 @@ LAYOUTS: dict[str, Layout] = {
     "idx": idx.LAYOUT,
     "nnunet": nnunet.LAYOUT,
     "bids": bids.LAYOUT,
+    "box-table": box_table.LAYOUT,
     "table": table.LAYOUT,
     "mask-table": mask_table.LAYOUT,
-    "voc": not_yet.VOC,
-    "coco": not_yet.COCO,
+    "voc": voc.LAYOUT,
+    "coco": coco.LAYOUT,
     "dicom-masks": dicom_masks.LAYOUT,
     "class-folders": class_folders.LAYOUT,
     "mask-folders": mask_folders.LAYOUT,
@@ -36,4 +39,7 @@ LAYOUTS: dict[str, Layout] = {
 MASKED = ("npz", "npy-folder", "nnunet", "mask-table", "dicom-masks", "mask-folders")
 """Layouts whose truth may be masks, in the order in which they are tried for the task segment."""
 
-__all__ = ["LAYOUTS", "MASKED", "Fit", "Layout", "Reading", "Row", "Wishes"]
+DETECTED = ("voc", "coco", "box-table", *MASKED)
+"""Layouts whose truth may be boxes, or masks whose pieces become boxes, in the order in which they are tried."""
+
+__all__ = ["DETECTED", "LAYOUTS", "MASKED", "Fit", "Layout", "Reading", "Row", "Wishes"]

@@ -21,7 +21,11 @@ from scanwright.intake.place import Place, nearest
 
 def fits(place: Place, wishes: Wishes) -> Fit | None:
     """A segmentation or structure set refers to a series that is there, and no classes were asked for."""
-    if place.is_file or wishes.task not in (None, "segment") or (wishes.labels is not None and wishes.task is None):
+    if (
+        place.is_file
+        or wishes.task not in (None, "segment", "detect")
+        or (wishes.labels is not None and wishes.task is None)
+    ):
         return None
     for one in objects_of(place):
         series, _ = series_meant(place, one)

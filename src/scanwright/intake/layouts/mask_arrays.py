@@ -77,7 +77,7 @@ def masked_reading(path: Path, place: Place, pairs: Sequence[MaskPair], wishes: 
         InputError: Another task than segment was asked for.
         FormatError: Rows or sizes of images and masks differ.
     """
-    if wishes.task not in (None, "segment"):
+    if wishes.task not in (None, "segment", "detect"):
         raise InputError(
             f"The labels in {path.name} are masks, and the task {wishes.task!r} was asked for.",
             "Masks are learnt by the task segment.",

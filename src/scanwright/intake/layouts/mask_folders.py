@@ -21,7 +21,11 @@ _EYE = re.compile(r"^(?P<person>.*\d)[ _-]?(?P<side>l|r|od|os|left|right)$")
 
 def fits(place: Place, wishes: Wishes) -> Fit | None:
     """A folder of masks beside one of images, or masks beside images by the end of their names."""
-    if place.is_file or wishes.task not in (None, "segment") or (wishes.labels is not None and wishes.task is None):
+    if (
+        place.is_file
+        or wishes.task not in (None, "segment", "detect")
+        or (wishes.labels is not None and wishes.task is None)
+    ):
         return None
     pairs = pairs_of(place)
     if not pairs.found:

@@ -18,7 +18,7 @@ from scanwright.intake.place import TABLE_SUFFIXES, Place, suffix_of
 
 def fits(place: Place, wishes: Wishes) -> Fit | None:
     """A table has a column that names images and one that names masks, and no classes were asked for."""
-    if wishes.task not in (None, "segment") or (wishes.columns and wishes.task is None):
+    if wishes.task not in (None, "segment", "detect") or (wishes.columns and wishes.task is None):
         return None
     found = _find(place, wishes)
     return Fit(f"{found[0].file} names masks in its column {found[1][0]!r}") if found else None

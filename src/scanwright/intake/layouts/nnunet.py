@@ -23,7 +23,7 @@ _FOLDERS: tuple[tuple[str, str, Part | None], ...] = (("imagesTr", "labelsTr", N
 
 def fits(place: Place, wishes: Wishes) -> Fit | None:
     """``imagesTr`` and ``labelsTr`` lie beside one another, and no classes were asked for."""
-    if place.is_file or wishes.task not in (None, "segment") or (wishes.columns and wishes.task is None):
+    if place.is_file or wishes.task not in (None, "segment", "detect") or (wishes.columns and wishes.task is None):
         return None
     return Fit("it holds imagesTr and labelsTr") if _bases(place) else None
 

@@ -44,7 +44,7 @@ def _masked(place: Place, found: dict[Part | None, dict[str, str]], wishes: Wish
     pairs = []
     for part in ("train", "val", "test", None):
         names = found.get(part, {})
-        masks = names.get("masks") if wishes.task == "segment" or "labels" not in names else None
+        masks = names.get("masks") if wishes.task in ("segment", "detect") or "labels" not in names else None
         masks = masks or names.get("labels")
         if "images" not in names or masks is None:
             continue

@@ -84,7 +84,7 @@ def _masked(root: Path, file: str, shapes: Mapping[str, tuple[tuple[int, ...], s
     found = _roles(shapes)
     for part in ("train", "val", "test", None):
         names = found.get(part, {})
-        masks = names.get("masks") if wishes.task == "segment" or "labels" not in names else None
+        masks = names.get("masks") if wishes.task in ("segment", "detect") or "labels" not in names else None
         masks = masks or names.get("labels")
         if "images" in names and masks and are_masks(shapes[names["images"]][0], shapes[masks][0]):
             people = open_array(f"{file}::{names['patients']}", root=root) if "patients" in names else None

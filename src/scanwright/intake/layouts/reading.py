@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from scanwright.core import Emit, Guess, MaskCode, Part, Skipped, Task, silent
+from scanwright.core import Box, Emit, Guess, MaskCode, Part, Skipped, Task, silent
 from scanwright.intake.place import Place
 
 RawLabel = str | tuple[str, ...] | None
@@ -38,6 +38,7 @@ class Row:
         masks: Locators of its true label maps, for a reading that has a mask code.
         moments: Of a sequence: when each frame was taken, rising; empty if unknown.
         moment_unit: Unit of the moments.
+        boxes: For detection: what is there; empty if nothing, None if nobody looked.
     """
 
     source: str
@@ -49,6 +50,7 @@ class Row:
     masks: tuple[str, ...] = ()
     moments: tuple[float, ...] = ()
     moment_unit: str = "frame"
+    boxes: tuple[Box, ...] | None = None
 
 
 @dataclass
@@ -67,7 +69,7 @@ class Reading:
         guesses: What was inferred on the way.
         skipped: What was left out.
         facts: Further facts in words.
-        structures: Names of the structures in the masks, for a segmentation.
+        structures: Names of the structures in the masks, for a segmentation; of the classes of boxes, for detection.
         mask_code: How the masks are read, for a segmentation.
     """
 
@@ -95,8 +97,10 @@ class Wishes:
         table: Table that holds the labels, when it was named apart from the images.
         patient: Patient column.
         emit: Receiver of events.
-        task: Task that was asked for; ``"segment"`` takes masks for the truth where classes are there, too.
+        task: Task that was asked for; ``"segment"`` takes masks for the truth where classes are there, too, and
+            ``"detect"`` boxes, or the pieces of masks.
         structures: Names of the structures in the masks, as ``--structures`` has them.
+        box_size: Side of the box around a point, as ``--box-size`` has it.
     """
 
     labels: str | None = None
@@ -105,6 +109,7 @@ class Wishes:
     emit: Emit = silent
     task: str | None = None
     structures: str | None = None
+    box_size: str | None = None
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -27,7 +27,7 @@ from scanwright.intake.words import PART_COLUMNS, part_of, plain, tokens
 
 def fits(place: Place, wishes: Wishes) -> Fit | None:
     """A table was named, or lies beside images and has a column of labels and one that names images."""
-    if wishes.task == "segment":
+    if wishes.task in ("segment", "detect"):
         return None
     if wishes.table is not None:
         return Fit(f"the table {wishes.table.name} was named")

@@ -31,7 +31,7 @@ def rows_of_line(sheet: Sheet, roles: Roles, finder: Finder, i: int, blank: str)
         found: list[Series] = finder.dicom(roles.how, cell)
         sources = [(s.locator, s.id, s.patient) for s in found]
     cells = tuple(sheet.columns[c][i] for c in roles.labels)
-    label: RawLabel = cells if len(cells) > 1 else (cells[0] or blank or None)
+    label: RawLabel = cells if len(cells) > 1 else ((cells[0] if cells else "") or blank or None)
     part = part_of(sheet.columns[roles.part][i]) if roles.part else None
     own = sheet.columns[roles.patient][i] if roles.patient else ""
     if own and any(person for _, _, person in sources):

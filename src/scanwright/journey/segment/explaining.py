@@ -57,7 +57,7 @@ def segments_of(cohort: Cohort, plan: Plan, judged: Evaluation, answers: Any) ->
     """
     known = {case.id: case for case in cohort.cases}
     shown = []
-    for rank, row in _telling([r for r in judged.cases if r.get("dice") is not None]):
+    for rank, row in telling([r for r in judged.cases if r.get("dice") is not None]):
         case = known[row["case"]]
         path = answers / f"{answer_name(case)}.npz"
         if not path.exists():
@@ -134,8 +134,8 @@ def _shown(truth: LabelMap, plan: Plan) -> NDArray[np.integer[Any]]:
     return table[truth.array]
 
 
-def _telling(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, Mapping[str, Any]]]:
-    """The worst, median and best rows (given worst first), each case once."""
+def telling(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, Mapping[str, Any]]]:
+    """The worst, median and best rows (given worst first), each case once, with their rank."""
     middle = max(len(rows) // 2 - _EACH // 2, 0)
     chosen: dict[str, tuple[str, Mapping[str, Any]]] = {}
     for rank, some in (

@@ -24,7 +24,7 @@ def _norm(dimension: int, channels: int, kind: str) -> nn.Module:
     return _BATCH[dimension](channels)
 
 
-class _Block(nn.Module):
+class Block(nn.Module):
     """Convolution, normalisation, leaky ReLU."""
 
     def __init__(self, dimension: int, n_in: int, n_out: int, *, stride: Shape, kernel: Shape, norm: str) -> None:
@@ -43,7 +43,7 @@ class _Residual(nn.Module):
     def __init__(self, dimension: int, n_in: int, n_out: int, *, stride: Shape, kernel: Shape, norm: str) -> None:
         super().__init__()
         padding = tuple(n // 2 for n in kernel)
-        self.first = _Block(dimension, n_in, n_out, stride=stride, kernel=kernel, norm=norm)
+        self.first = Block(dimension, n_in, n_out, stride=stride, kernel=kernel, norm=norm)
         self.conv = _CONV[dimension](n_out, n_out, kernel, padding=padding, bias=False)  # type: ignore[arg-type]
         self.norm = _norm(dimension, n_out, norm)
         self.short: nn.Module = nn.Identity()
@@ -106,7 +106,7 @@ class UNet(nn.Module):
         for level, width in enumerate(widths):
             stage: list[nn.Module] = []
             for n in range(blocks[level]):
-                make = _Residual if residual else _Block
+                make = _Residual if residual else Block
                 stride = one if n else tuple(strides[level - 1]) if level else stem
                 stage.append(make(dimension, n_in, width, stride=stride, kernel=kernels[level], norm=norm))
                 n_in = width
@@ -117,7 +117,7 @@ class UNet(nn.Module):
             step = tuple(strides[level])
             self.up.append(_UP[dimension](widths[level + 1], widths[level], step, stride=step, bias=False))  # type: ignore[arg-type]
             kernel = kernels[level]
-            self.join.append(_Block(dimension, 2 * widths[level], widths[level], stride=one, kernel=kernel, norm=norm))
+            self.join.append(Block(dimension, 2 * widths[level], widths[level], stride=one, kernel=kernel, norm=norm))
             self.heads.append(_CONV[dimension](widths[level], n_outputs, 1))
         if max(stem) > 1:
             self.heads[-1] = _UP[dimension](widths[0], n_outputs, stem, stride=stem)  # type: ignore[arg-type]

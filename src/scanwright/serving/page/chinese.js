@@ -28,6 +28,7 @@ export const CHINESE = {
   probabilities: "概率",
   threshold: "判定阈值 {t}",
   heat: "热图",
+  boxes: "检出的框",
   heatFor: "热图：支持 {name} 的依据",
   opacity: "不透明度",
   faithful: "该模型的热图已通过检验。",

@@ -28,6 +28,7 @@ export const ENGLISH = {
   probabilities: "Probabilities",
   threshold: "operating point {t}",
   heat: "Heat map",
+  boxes: "Boxes found",
   heatFor: "Heat map: evidence for {name}",
   opacity: "Opacity",
   faithful: "This model's heat maps passed their examination.",

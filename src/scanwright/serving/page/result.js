@@ -23,6 +23,7 @@ export function card(result, model, about) {
       bars(result, about),
       amounts(result),
       lesions(result, show),
+      boxes(result),
       warnings(result),
       links(result, model),
     ),
@@ -43,7 +44,7 @@ const cuts = (about) => about?.trust?.thresholds ?? [];
 function sentence(result, about) {
   const p = result.probabilities;
   const names = Object.keys(p);
-  if (result.task === "segment") return "";
+  if (result.task === "segment" || result.task === "detect") return "";
   if (result.task === "regress") return say("number", { name: about?.classes?.[0] ?? "" });
   if (result.task === "multilabel") return cuts(about).length ? say("each") : "";
   const own = percent(p[result.label] ?? 0);
@@ -81,6 +82,19 @@ function bar(name, p, mark, isAnswer) {
     track.append(line);
   }
   return make("li", { class: isAnswer ? "is-answer" : "" }, make("span", { class: "name" }, name), track, make("span", { class: "p" }, percent(p)));
+}
+
+const MOST_BOXES = 40; // listed; the JSON has them all
+
+function boxes(result) {
+  if (!result.boxes?.length) return null;
+  const rows = result.boxes.slice(0, MOST_BOXES).map((box) => {
+    const centre = box.low.map((edge, axis) => ((edge + box.high[axis]) / 2).toFixed(0)).join(", ");
+    return make("li", {}, make("span", { class: "name" }, box.class), make("span", { class: "p" }, box.score.toFixed(2)), make("span", { class: "hint" }, ` (${centre})`));
+  });
+  const more = result.boxes.length - rows.length;
+  if (more > 0) rows.push(make("li", { class: "hint" }, `+ ${more}`));
+  return make("ul", { class: "boxes", "aria-label": say("boxes") }, ...rows);
 }
 
 function warnings(result) {

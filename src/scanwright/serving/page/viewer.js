@@ -128,11 +128,11 @@ function controls(result, state, stack) {
   toggle.addEventListener("change", apply);
   slider.addEventListener("input", apply);
   fade(state, stack);
-  const heat = result.heatmap_class ? say("heatFor", { name: result.heatmap_class }) : say("heat");
+  const heat = result.boxes ? say("boxes") : result.heatmap_class ? say("heatFor", { name: result.heatmap_class }) : say("heat");
   return [
     make("label", { class: "toggle" }, toggle, make("span", {}, labels ? say("structures") : heat)),
     make("label", { class: "opacity" }, make("span", {}, say("opacity")), slider),
-    labels ? legend(result.segmentation.structures) : verdict(result),
+    labels ? legend(result.segmentation.structures) : result.boxes ? null : verdict(result),
   ];
 }
 

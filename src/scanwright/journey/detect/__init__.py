@@ -1,0 +1,1 @@
+"""The stages of a detection that differ from those of other tasks."""

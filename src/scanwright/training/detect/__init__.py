@@ -1,0 +1,1 @@
+"""Detection: windows with boxes, targets on cells, losses, the race and the exported network."""

@@ -35,7 +35,7 @@ def facts() -> dict[str, Any]:
         "libraries": versions,
         "can_train": all(installed(name) for name in _TRAIN),
         "can_predict": bool(versions["openvino"] or versions["onnxruntime"]),
-        "tasks": ["binary", "multiclass", "multilabel", "ordinal", "regress", "segment"],
+        "tasks": ["binary", "multiclass", "multilabel", "ordinal", "regress", "segment", "detect"],
         "reads": ["dicom", "nifti", "nrrd", "mha", "png", "jpeg", "tiff", "npy", "npz", "idx"],
         "formats": {
             "plan": "scanwright-plan/1",

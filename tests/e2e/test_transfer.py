@@ -40,14 +40,23 @@ def test_the_base_says_what_it_is(base: Path) -> None:
 
 
 def test_a_run_begins_from_it_and_says_so(typed: Typed, blobs: Path, base: Path, tmp_path: Path) -> None:
-    out = tmp_path / "run"
-    found = typed("run", blobs, "--out", out, "--budget", "75s", "--seed", "1", "--pretrained", base)
+    out, asked = tmp_path / "run", ("--budget", "60m", "--seed", "1", "--pretrained", base)
+    found = typed("plan", blobs, "--out", tmp_path / "plan", *asked)
     assert found.returncode == 0, found.stdout[-3000:] + found.stderr[-3000:]
-    plan = json.loads((out / "plan.json").read_text())
+    plan = json.loads((tmp_path / "plan" / "plan.json").read_text())
+    few = [
+        c | ({"race_steps": [], "final_steps": 24} if c["model"] == "tuned" else {})
+        for c in plan["candidates"]
+        if c["model"] in ("frozen", "nearest", "boosted", "tuned")
+    ]
+    short = plan | {"candidates": few, "training": plan["training"] | {"ensemble": 1, "evaluations": 2}}
+    (tmp_path / "own.json").write_text(json.dumps(short))
+    found = typed("run", blobs, "--out", out, "--plan", tmp_path / "own.json", *asked)
+    assert found.returncode == 0, found.stdout[-3000:] + found.stderr[-3000:]
     assert plan["pretrained"]["file"] == "base.safetensors"
     assert plan["pretrained"]["seen"] == 0
     models = {c["model"] for c in plan["candidates"]}
-    assert {"frozen", "tuned"} <= models
+    assert {"frozen", "nearest", "boosted", "tuned"} <= models
     page = (out / "report.html").read_text()
     assert "base.safetensors" in page
     assert "as your images" in page

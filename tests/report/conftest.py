@@ -11,6 +11,8 @@ import pytest
 
 from scanwright.core import Case, Cohort, Evaluation, Finding, Guess, Interval, MaskCode, Skipped
 from scanwright.evaluation import evaluate, majority_baseline
+from scanwright.evaluation.boxes import Found, evaluate_boxes
+from scanwright.inference.detect import boxes_of
 from scanwright.report import ReportContents
 
 CLASSES = {
@@ -20,6 +22,7 @@ CLASSES = {
     "ordinal": ("none", "mild", "severe"),
     "regress": ("age in years",),
     "segment": ("anterior", "posterior"),
+    "detect": ("cell", "platelet"),
 }
 
 
@@ -47,6 +50,8 @@ def labels(task: str, y: np.ndarray) -> list[Any]:
 def make(task: str = "binary", *, n: int = 120, part: str = "test", **changes: Any) -> ReportContents:
     if task == "segment":
         return outlined(part=part, **changes)
+    if task == "detect":
+        return boxed(part=part, **changes)
     rng = np.random.default_rng(0)
     p, y = scored(task, n, rng)
     names = CLASSES[task]
@@ -75,6 +80,41 @@ def make(task: str = "binary", *, n: int = 120, part: str = "test", **changes: A
         "examination": {"method": "cam", "score": 0.4, "random": 0.1, "passed": True, "sentence": "The heat maps are faithful."},
         "provenance": {"seed": "0", "Scanwright": "0.1.0"},
         "command": "scanwright run chest",
+    }  # fmt: skip
+    return ReportContents(**{**contents, **changes})
+
+
+def boxed(*, part: str = "test", **changes: Any) -> ReportContents:
+    """Contents of a detection: two classes, eight pictures, answers a pixel off; one thing of a class is not found."""
+    rng = np.random.default_rng(0)
+    names, truths, answers = CLASSES["detect"], [], []
+    for k in range(8):
+        low = rng.uniform(2, 40, (3, 2))
+        flat = np.full((3, 1), 0.5)
+        corners = np.concatenate([low, -flat, low + 12, flat], axis=1)
+        truths.append(Found(corners, np.array([0, 1, 1]), np.ones(3)))
+        answers.append(
+            Found(
+                corners[: 3 - k % 2] + np.array([1, 1, 0, 1, 1, 0]),
+                np.array([0, 1, 1])[: 3 - k % 2],
+                rng.uniform(0.4, 0.9, 3 - k % 2),
+            )
+        )
+    ids = [f"case-{k}" for k in range(8)]
+    known = {"classes": names, "ids": ids, "part": part, "n_bootstrap": 40, "threshold": 0.3}
+    floor = evaluate_boxes(truths, answers[1:] + answers[:1], who="floor", **known)
+    cases = tuple(Case(i, f"{i}.png", part="test", boxes=tuple(boxes_of(f))) for i, f in zip(ids, truths, strict=True))
+    drawn = rng.integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    contents = {
+        "title": "Smears",
+        "cohort": Cohort("smears", Path("data"), "voc", "detect", names, cases, modality="XC", facts={"licence": "CC BY 4.0"}),
+        "history": [{"candidate": "centrenet", "step": s, "loss": 1.0 / (s + 1), "values": {"val_map": 0.4}} for s in range(4)],
+        "race": [{"candidate": "centrenet", "val_map": 0.4, "won": True}],
+        "evaluations": [evaluate_boxes(truths, answers, **known), floor],
+        "samples": [(ids[0], drawn)],
+        "explained": [{"case": i, "picture": drawn, "rank": rank, "f1": f1, "sentence": "2 of 3 found, 0 false."} for i, rank, f1 in zip(ids, ("best", "median", "worst", "alone"), (1.0, 0.8, 0.5, None), strict=False)],
+        "provenance": {"seed": "0"},
+        "command": "scanwright run smears",
     }  # fmt: skip
     return ReportContents(**{**contents, **changes})
 

@@ -17,6 +17,7 @@ from scanwright.report import write_report
 from scanwright.report.page import render
 
 SECTIONS = ["verdict", "data", "training", "quality", "attention", "errors", "limits", "provenance"]
+BOXES = ["verdict", "drawings", "quality", "data", "training", "limits", "provenance"]
 OUTLINES = ["verdict", "drawings", "quality", "cases", "data", "training", "limits", "provenance"]
 VOID = {"meta", "img", "br", "link", "hr", "input", "line", "rect"}
 
@@ -59,7 +60,7 @@ class Page(HTMLParser):
 def test_every_task_gives_a_whole_page(make: Any, task: str) -> None:
     page = Page(render(make(task)))
     assert page.open == []
-    assert [a["id"] for a in page.all("section")] == (OUTLINES if task == "segment" else SECTIONS)
+    assert [a["id"] for a in page.all("section")] == {"segment": OUTLINES, "detect": BOXES}.get(task, SECTIONS)
     assert "nan" not in page.text.lower().split()
     assert [tag for tag, _ in page.tags if tag == "h1"] == ["h1"]
 

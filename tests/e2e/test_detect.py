@@ -149,3 +149,29 @@ def test_it_is_judged_on_another_folder(typed: Typed, run: Path, things: Path, t
     assert (tmp_path / "judged" / "report.html").exists()
     seen = typed("evaluate", run / "model.scanwright", things, "--out", tmp_path / "seen")
     assert "were used to train or choose this model" in seen.stdout + seen.stderr  # type: ignore[attr-defined]
+
+
+def test_what_is_for_other_tasks_is_refused_and_not_passed_over(typed: Typed, things: Path, tmp_path: Path) -> None:
+    (tmp_path / "base.pth").write_bytes(b"")
+    for words, says in (
+        (("--columns", "age"), "the truth is boxes"),
+        (("--pretrained", tmp_path / "base.pth"), "Detections cannot begin from the weights"),
+    ):
+        found = typed("plan", things, "--out", tmp_path / "run", "--budget", "30s", *words)
+        assert found.returncode == 2  # type: ignore[attr-defined]
+        assert says in " ".join(found.stderr.split())  # type: ignore[attr-defined]
+
+
+def test_images_with_boxes_serve_to_learn_without_them(typed: Typed, things: Path, tmp_path: Path) -> None:
+    found = typed("pretrain", things, "--out", tmp_path / "base.safetensors", "--budget", "20s")
+    assert found.returncode == 0, found.stdout + found.stderr  # type: ignore[attr-defined]
+    from scanwright.core import silent
+    from scanwright.io import RunFolder
+    from scanwright.journey.generate.asking import Wish
+    from scanwright.journey.generate.learning import prepare
+
+    folder = RunFolder(tmp_path / "learning")
+    with folder.opened(silent) as tell:
+        made = prepare(folder, Wish.of(things, tmp_path / "out", {"size": 16}), tell)
+    assert len(made.train) > 20
+    assert made.classes == ()

@@ -14,6 +14,8 @@ from scanwright.journey.request import Request
 
 BASE = "pretrained.safetensors"
 """Name under ``work`` of the base's tensors, under our names."""
+_FRESH = {"segment": "Segmentations", "detect": "Detections"}
+"""Tasks whose networks begin from nothing, in words."""
 
 
 def locate(request: Request, emit: Emit) -> Path | None:
@@ -68,8 +70,8 @@ def begin(folder: RunFolder, cohort: Cohort, path: Path, emit: Emit) -> Pretrain
     from scanwright.io.weights import read_weights, write_base
     from scanwright.models.bases import recognise
 
-    if cohort.task == "segment" or cohort.frames:
-        what = "Segmentations" if cohort.task == "segment" else "Sequences"
+    what = _FRESH.get(cohort.task, "Sequences" if cohort.frames else "")
+    if what:
         raise InputError(
             f"{what} cannot begin from the weights {path.name} yet.",
             "--pretrained serves classes and numbers of single images and volumes.",

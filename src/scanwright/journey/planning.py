@@ -50,6 +50,12 @@ def make_plan(folder: RunFolder, cohort: Cohort, request: Request, emit: Emit) -
         plan = Plan.from_json(_read_text(folder / "plan.json"))
         check_plan(plan, cohort)
         return plan
+    if request.columns and cohort.task in ("segment", "detect"):
+        raise InputError(
+            f"--columns {request.columns} was asked for, and the truth is {'masks' if cohort.task == 'segment' else 'boxes'}.",
+            "Columns are learnt beside images that have a class or a number.",
+            "Leave --columns out.",
+        )
     with stage_events("plan", emit):
         start = begin(folder, cohort, weights, emit) if weights else None
         fingerprint, chosen = road_of(cohort.task).choose(cohort, replace(request, start=start), emit)

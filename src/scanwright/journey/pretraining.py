@@ -87,7 +87,7 @@ def _images(folder: RunFolder, request: Request, emit: Emit) -> tuple[Cohort, Re
             "Write --sequence no, and every picture is one.",
         )
     cohort, _ = survey.check(folder, found, request, emit)
-    train = tuple(c for c in cohort.cases if c.part in ("train", None))
+    train = tuple(replace(c, boxes=None) for c in cohort.cases if c.part in ("train", None))
     given = "that came with the images" if found.parts_given else f"that `scanwright run --seed {request.seed}` draws"
     which = f"the train part {given}"
     emit(

@@ -263,7 +263,7 @@ def _cohort(folder: RunFolder, request: Request, emit: Emit) -> tuple[Cohort, li
         return _images_alone(request.source), []
     if cohort.task in ("binary", "multiclass", "ordinal"):
         return cohort.with_cases(c for c in cohort.cases if c.is_labelled), []
-    cases = tuple(replace(c, label=0, masks=()) for c in cohort.cases if c.is_labelled)
+    cases = tuple(replace(c, label=0, masks=(), boxes=None) for c in cohort.cases if c.is_labelled)
     said = f"The task is {cohort.task}; images alone are learnt, without what they are labelled as."
     return replace(cohort, task="multiclass", classes=(_ANY,), cases=cases, mask_code=None), [said]
 

@@ -92,3 +92,19 @@ def test_classes_of_another_cohort_are_refused(typed: Typed, discs: Path, tmp_pa
     found = typed("adopt", network, "--classes", "calm,storm", "--cohort", discs, "--out", tmp_path / "run")
     assert found.returncode == 2
     assert "storm" in found.stderr
+
+
+def test_boxes_and_two_findings(typed: Typed, discs: Path, tmp_path: Path) -> None:
+    import csv
+
+    files = sorted(discs.rglob("*.png"))
+    with (tmp_path / "boxes.csv").open("w", newline="") as file:
+        rows = [[f, "disc", 3, 3, 9, 9] if k % 2 else [f, "", "", "", "", ""] for k, f in enumerate(files)]
+        csv.writer(file).writerows([["image", "label", "xmin", "ymin", "xmax", "ymax"], *rows])
+    network = NETWORKS / "keras_sigmoid.onnx"
+    found = typed("adopt", network, "--classes", "clear,disc", "--cohort", tmp_path, "--out", tmp_path / "run")
+    assert found.returncode == 2, found.stdout[-2000:] + found.stderr[-2000:]
+    assert "Traceback" not in found.stderr
+    two = NETWORKS / "keras_softmax.onnx"
+    found = typed("adopt", two, "--classes", "a,b", "--task", "multiclass", "--out", tmp_path / "two")
+    assert found.returncode == 0, found.stderr[-2000:]

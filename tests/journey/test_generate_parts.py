@@ -6,10 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from scanwright.core import Fingerprint, InputError, Intensity, Preprocessing
-from scanwright.journey.generate.asking import WORK, check_out
-from scanwright.journey.generate.learning import generator_spec
+from scanwright import workflow
+from scanwright.core import Fingerprint, InputError, Intensity, Preprocessing, silent
+from scanwright.io import RunFolder, read_cohort
+from scanwright.journey.generate.asking import WORK, Wish, check_out
+from scanwright.journey.generate.learning import generator_spec, prepare
 from scanwright.journey.generate.writing import Look, folder_name
 
 
@@ -111,3 +114,31 @@ def test_classes_become_folder_names() -> None:
     assert folder_name("benign") == "benign"
     assert folder_name("a/b: c") == "a_b_ c"
     assert folder_name("..") == ""
+
+
+def test_a_narrow_window_keeps_its_steps_and_greys_mean_the_same_in_every_image() -> None:
+    spec = Preprocessing(dimension=2, size=(2, 2), intensity=Intensity(method="window", low=0, high=10))
+    look = Look.of(spec, fingerprint((2, 2, 1), unit="SUVbw"))
+    one = np.array([[[-1.0, -0.96], [-0.94, -0.9]]], np.float32)
+    assert len(set(look.voxels(one).ravel().tolist())) == 4, "steps of a tenth of a unit are kept"
+    assert look.grey(one).ravel().tolist() == [0, 5, 8, 13], "not stretched to the image's own range"
+
+
+def test_the_parts_are_those_that_a_run_draws(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    pictures = [rng.integers(0, 255, (16, 16), dtype=np.uint8) for _ in range(60)]
+    pictures[7] = pictures[4]  # copies must lie in one part
+    lines = ["image,age,kind"]
+    for k, picture in enumerate(pictures):
+        Image.fromarray(picture).save(tmp_path / f"{k:02d}.png")
+        lines.append(f"{k:02d}.png,{20 + k},{'ab'[k % 2]}")
+    (tmp_path / "table.csv").write_text("\n".join(lines))
+    for column in ("kind", "age"):
+        workflow.run(tmp_path, out=tmp_path.parent / f"run-{column}", until="check", labels=column, seed=3)
+        parts = {c.source: c.part for c in read_cohort(tmp_path.parent / f"run-{column}").cases}
+        folder = RunFolder(tmp_path.parent / f"learn-{column}")
+        with folder.opened(silent) as tell:
+            made = prepare(
+                folder, Wish.of(tmp_path, tmp_path.parent / "out", {"labels": column, "seed": 3, "size": 16}), tell
+            )
+        assert {c.source: c.part for c in made.cohort.cases} == {s: p for s, p in parts.items() if p != "test"}

@@ -210,3 +210,8 @@ def small(**ends: Any) -> bytes:
 def test_what_cannot_be_adopted_is_refused_in_words(data: bytes, wishes: dict[str, Any], match: str) -> None:
     with pytest.raises(InputError, match=match):
         adopt_network(data, **wishes)
+
+
+def test_two_findings_that_are_asked_for_stay_two() -> None:
+    found = adopt_network(exported(Net(2, nn.Identity()), (1, 9, 9)), classes=None)
+    assert found.n_logits == 2

@@ -119,6 +119,8 @@ def _safetensors(path: Path, data: bytes, sha256: str, *, whole: bool = True) ->
     except (SafetensorError, ValueError, KeyError) as error:
         raise _damaged(path, str(error)) from None
     facts = {_licence_key(k): str(v) for k, v in metadata.items()}
+    if metadata.get("format") != BASE_FORMAT:
+        facts.pop("base", None)  # ours alone says what it is in this way
     return Weights(path, "safetensors" if whole else "scanwright", sha256, _floats(tensors), facts)
 
 
@@ -146,19 +148,24 @@ def _model_file(path: Path, sha256: str) -> Weights:
     weights = _safetensors(path, file.member("weights.safetensors"), sha256, whole=False)
     own = {n.removeprefix(f"{place}."): v for n, v in weights.tensors.items() if n.startswith(f"{place}.")}
     spec, start = file.plan.preprocessing, file.plan.pretrained
-    base = {
+    base: dict[str, Any] = {
         "model": one.model,
         "arguments": one.arguments,
         "dimension": spec.n_axes,
         "channels": spec.shape[0],
         "side": 0,
     }
+    if one.model == "tuned" and start is not None:  # its body learnt behind an entry to these values
+        base |= {"mean": start.mean, "std": start.std, "side": start.side}
     facts = {
         "base": json.dumps(base),
         "trained_on": f"the cohort of the model {file.name}"
         + (f", after {start.trained_on or start.file}" if start else ""),
         "source": f"Scanwright model {file.name} {file.version}",
     }
+    if "evidence/seen.json" in file.members:
+        facts["seen_prepared"] = " ".join(json.loads(file.member("evidence/seen.json"))["hashes"])
+        facts["preprocessing"] = spec.model_dump_json()
     if start is not None and start.licence:
         facts["licence"] = f"that of its images, and {start.licence}"
     return Weights(path, "scanwright", sha256, own, facts)

@@ -16,6 +16,7 @@ from scanwright.core import (
     Augmentation,
     Case,
     Cohort,
+    CohortError,
     Emit,
     Evaluation,
     InputError,
@@ -47,6 +48,8 @@ VALUES: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
 """What a network was trained to see, and the mean and spread that turn 0 .. 1 into it. ``imagenet`` is torchvision's;
 ``zscore`` is each image by its own mean and spread, clipped at ten of them."""
 _SCORED = 10.0
+_MOST_FITTED = 4000
+"""Most cases that calibrate: more tell little, and all of them are in memory."""
 _TASKS = ("binary", "multiclass", "multilabel", "regress")
 
 
@@ -138,7 +141,12 @@ def adopt(folder: RunFolder, wish: Adoption, request: Request | None, emit: Emit
 
     content = wish.network.read_bytes()
     with stage_events("pack", emit):
-        found = adopt_network(content, size=wish.size, order=wish.order, classes=len(wish.classes))
+        found = adopt_network(
+            content,
+            size=wish.size,
+            order=wish.order,
+            classes=len(wish.classes) if wish.task in (None, "binary") else None,
+        )
         for note in found.notes:
             emit(Said(stage="pack", text=note))
         plan = _plan(wish, found)
@@ -158,6 +166,13 @@ def adopt(folder: RunFolder, wish: Adoption, request: Request | None, emit: Emit
     cohort, _ = survey.check(folder, cohort, request, emit)
     cohort = as_the_model_says(cohort, model)
     fitted = [c for c in cohort.cases if c.part == "val" or (c.part == "train" and not cohort.parts_given)]
+    fitted = [fitted[k] for k in sorted(np.random.default_rng(request.seed).permutation(len(fitted))[:_MOST_FITTED])]
+    if not fitted or not cohort.of("test"):
+        raise CohortError(
+            f"{cohort.name} has {len(fitted)} labelled images to calibrate with and {len(cohort.of('test'))} to judge on.",
+            "An adopted network is calibrated on one part and judged on another.",
+            "Name a cohort with more labelled images, or leave --cohort out.",
+        )
     trust, seen = _trust(plan, found, cohort, fitted, emit)
     pack.seen, pack.fingerprint = seen, _fingerprint(cohort.with_cases(fitted), emit)
     model = pack.write(trust, [], _warnings(wish, judged=False))

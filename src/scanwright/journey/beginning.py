@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from tempfile import gettempdir
 
-from scanwright.core import Cohort, Emit, InputError, Plan, PlanError, Pretrained, Said, Volume
+from scanwright.core import (
+    Cohort,
+    Emit,
+    InputError,
+    Plan,
+    PlanError,
+    Preprocessing,
+    Pretrained,
+    Said,
+    ScanwrightError,
+    Volume,
+)
 from scanwright.io import read_case
 from scanwright.io.run_folder import RunFolder, stage_events
+from scanwright.io.store import voxel_hash
 from scanwright.journey.request import Request
 
 BASE = "pretrained.safetensors"
@@ -94,24 +107,36 @@ def begin(folder: RunFolder, cohort: Cohort, path: Path, emit: Emit) -> Pretrain
         licence=row.licence if row else weights.facts.get("licence"),
         trained_on=row.trained_on if row else weights.facts.get("trained_on"),
         source=row.url if row else weights.facts.get("source", ""),
-        seen=_seen(cohort, weights.facts.get("seen", "")),
+        seen=_seen(cohort, weights.facts),
     )
     write_base(folder.work / BASE, base.tensors, {})
     emit(Said(stage="plan", text=f"Begins from {found.file}: {found.model} in {found.naming} names."))
     known = found.licence is not None
     emit(Said(stage="plan", text=f"Weights: {found.licence_words}.", level="info" if known else "warn"))
     if found.seen:
-        text = f"{found.seen} test images were seen, without labels, when these weights were learnt: figures on them flatter."
+        text = f"{found.seen} test images were seen when these weights were learnt: figures on them flatter."
         emit(Said(stage="plan", text=text, level="warn"))
     return found
 
 
-def _seen(cohort: Cohort, hashes: str) -> int:
-    """Test cases whose voxels a base says that it learnt from."""
-    known = set(hashes.split())
-    if not known:
+def _seen(cohort: Cohort, facts: Mapping[str, str]) -> int:
+    """Test cases that a base says it learnt from: by their voxels, or for a model file by its prepared arrays."""
+    known = set(facts.get("seen", "").split())
+    if known:
+        return sum(image_hash(read_case(case, root=cohort.root)) in known for case in cohort.of("test"))
+    known = set(facts.get("seen_prepared", "").split())
+    if not known or "preprocessing" not in facts:
         return 0
-    return sum(image_hash(read_case(case, root=cohort.root)) in known for case in cohort.of("test"))
+    from scanwright.preprocessing import prepare
+
+    spec = Preprocessing.model_validate_json(facts["preprocessing"])
+    found = 0
+    for case in cohort.of("test"):
+        try:
+            found += voxel_hash(prepare(read_case(case, root=cohort.root), spec)) in known
+        except ScanwrightError:  # prepared otherwise, it cannot have been seen
+            continue
+    return found
 
 
 def image_hash(volume: Volume) -> str:

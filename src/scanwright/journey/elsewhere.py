@@ -111,7 +111,7 @@ def as_the_model_says(cohort: Cohort, file: ModelFile) -> Cohort:
     found = [places.get(plain_name(name)) for name in cohort.classes]
     if (
         (cohort.task == "multilabel") != (task == "multilabel")
-        or cohort.task == "regress"
+        or cohort.task in ("regress", "segment", "detect")
         or all(k is None for k in found)
     ):
         raise _mismatch(cohort, file)

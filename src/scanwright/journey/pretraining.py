@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scanwright.core import Case, Cohort, CohortError, Emit, InputError, MissingExtraError, Plan, Said, Volume
 from scanwright.io import Store, read_case
 from scanwright.io.run_folder import RunFolder, stage_events
+from scanwright.io.store import fresh_digest
 from scanwright.journey import survey
 from scanwright.journey.answering import asked_cases
 from scanwright.journey.beginning import image_hash
@@ -87,7 +88,12 @@ def _images(folder: RunFolder, request: Request, emit: Emit) -> tuple[Cohort, Re
             "Write --sequence no, and every picture is one.",
         )
     cohort, _ = survey.check(folder, found, request, emit)
-    train = tuple(replace(c, boxes=None) for c in cohort.cases if c.part in ("train", None))
+    held = {c.group for c in cohort.cases if c.part in ("val", "test")}
+    train = tuple(
+        replace(c, label=None, masks=(), boxes=None)
+        for c in cohort.cases
+        if c.part == "train" or (c.part is None and c.group not in held)
+    )
     given = "that came with the images" if found.parts_given else f"that `scanwright run --seed {request.seed}` draws"
     which = f"the train part {given}"
     emit(
@@ -147,7 +153,7 @@ def _prepared(
 
     with stage_events("plan", emit):
         kept = folder / "plan.json"
-        wishes = f"{model} {request.budget.seconds} {request.seed} {request.devices} {len(cohort)}"
+        wishes = f"{model} {request.budget.seconds} {request.seed} {request.devices} {fresh_digest(cohort)}"
         digest = hashlib.sha256(wishes.encode()).hexdigest()
         if folder.is_done("plan", digest, "plan.json"):
             plan = Plan.from_json(kept.read_text(encoding="utf-8"))

@@ -338,7 +338,7 @@ def _used(draft: _Draft, candidates: Sequence[Candidate]) -> Pretrained | None:
         )
     if start.seen:
         draft.reasons["pretrained.seen"] = (
-            f"{start.seen} test images were seen, without labels, when the weights were learnt: figures on them flatter."
+            f"{start.seen} test images were seen when the weights were learnt: figures on them flatter."
         )
     bigger = next((c.arguments["enlarge"] for c in candidates if "enlarge" in c.arguments), 1)
     if bigger != 1:

@@ -303,7 +303,7 @@ def limits(contents: ReportContents) -> list[str]:
     if start is not None and start.licence is None:
         said.append(f"Nobody knows under which licence its starting weights ({start.file}) are: ask before you use it.")
     if start is not None and start.seen:
-        said.append(f"{start.seen} test images were seen, without labels, when its starting weights were learnt.")
+        said.append(f"{start.seen} test images were seen when its starting weights were learnt.")
     if cohort.skipped:
         files = "1 file" if len(cohort.skipped) == 1 else f"{len(cohort.skipped)} files"
         said.append(f"{files} could not be used, and no figure counts what was in there.")

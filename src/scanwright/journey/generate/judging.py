@@ -197,7 +197,10 @@ def judge(
         )
     near = neighbours(made, eye, images)
     share = float(near["copies"].mean())
-    found.figures["copies"] = {"value": share, "reference": ALARM_SHARE}
+    if len(made.unseen):
+        found.figures["copies"] = {"value": share, "reference": ALARM_SHARE}
+    else:
+        made.said(emit, "No unseen real image was left to compare with: nobody looked for near-copies.", warn=True)
     found.alarm = share > ALARM_SHARE
     found.facts = {
         "synthetic images judged": f"{len(images):,}",

@@ -31,7 +31,7 @@ from scanwright.io.synthetic import check_room
 from scanwright.journey.generate.asking import Wish, refuse_few, shares
 from scanwright.journey.generate.writing import Look
 from scanwright.journey.request import Request
-from scanwright.journey.survey import scan
+from scanwright.journey.survey import check, scan
 
 if TYPE_CHECKING:
     from scanwright.generation import Generator, Learnt
@@ -117,7 +117,9 @@ def prepare(folder: RunFolder, wish: Wish, emit: Emit, *, most_steps: int | None
     request = wish.request or Request.of(wish.source, {})
     cohort, said = _cohort(folder, request, emit)
     shares(wish.classes, cohort.classes if len(cohort.classes) > 1 else (), wish.count)  # refused before anything long
-    cohort, notes = split(cohort, seed=wish.seed)
+    notes: list[str] = []
+    if not (cohort.of("train") and cohort.of("val")):
+        cohort, notes = split(cohort, seed=wish.seed)
     cohort = cohort.with_cases(c for c in cohort.cases if c.part in ("train", "val"))
     with stage_events("prepare", emit):
         for text in (*notes, *said):
@@ -195,7 +197,9 @@ def learn_generator(
     chosen = design(made.spec.dimension, size, made.spec.channels, len(made.classes), gpu=kind != "cpu")
     unseen = made.unseen if len(made.unseen) else made.train
     pupils = Pupils(made.images(made.train), made.labels(made.train), made.images(unseen), made.labels(unseen))
-    key = hashlib.sha256(f"{made.store.digest} {chosen} {wish.seed} {bf16}".encode()).hexdigest()[:16]
+    key = hashlib.sha256(
+        f"{made.store.digest} {chosen} {wish.seed} {bf16} {wish.budget.seconds} {most_steps}".encode()
+    ).hexdigest()[:16]
     means = Means(kind, bf16, folder.work / f"networks-{key}", emit, wish.seed)
     learnt: Learnt = learn(chosen, pupils, means, seconds=seconds, most_steps=most_steps)
     made.steps, made.history = learnt.steps, learnt.history
@@ -261,6 +265,8 @@ def _cohort(folder: RunFolder, request: Request, emit: Emit) -> tuple[Cohort, li
             raise
         emit(Said(stage="scan", text=f"{error.fact} Images alone are learnt."))
         return _images_alone(request.source), []
+    if len(cohort.classes) > 1 or cohort.task not in ("binary", "multiclass", "ordinal"):
+        cohort, _ = check(folder, cohort, request, emit)  # the parts that `run` would draw: its test part stays unseen
     if cohort.task in ("binary", "multiclass", "ordinal"):
         return cohort.with_cases(c for c in cohort.cases if c.is_labelled), []
     cases = tuple(replace(c, label=0, masks=(), boxes=None) for c in cohort.cases if c.is_labelled)

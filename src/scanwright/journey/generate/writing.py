@@ -30,6 +30,12 @@ _ROUNDS = 3
 Near = Callable[[NDArray[np.float32]], dict[str, NDArray[Any]]]
 
 
+_LEVELS = 256
+"""Fewest steps of a window that whole numbers can hold without being seen."""
+_SHOWN = ("png", "dicom")
+"""Formats that hold grey levels from 0 to 255."""
+
+
 @dataclass(frozen=True)
 class Look:
     """How arrays of -1 .. 1 become voxels again.
@@ -70,14 +76,24 @@ class Look:
         )
 
     def voxels(self, image: NDArray[np.float32]) -> NDArray[Any]:
-        """``(C, I, J, K)`` of one image ``(C, *size)``: int16 in ``unit``, or uint8."""
+        """``(C, I, J, K)`` of one image ``(C, *size)``: int16 or (where its range is small) float32 in ``unit``, or uint8."""
         values = (np.clip(image, -1, 1) + 1) / 2
         values = values[..., None] if self.dimension == 2 else values
         if self.two_valued:
             return ((values > 0.5) * 255).astype(np.uint8)
         if self.low is not None and self.high is not None:
-            return np.rint(self.low + values * (self.high - self.low)).astype(np.int16)
+            found = self.low + values * (self.high - self.low)
+            whole = self.high - self.low >= _LEVELS and self.low >= -(2**15) and self.high < 2**15
+            return np.rint(found).astype(np.int16) if whole else found.astype(np.float32)
         return np.rint(values * 255).astype(np.uint8)
+
+    def grey(self, image: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """``(C, I, J, K)`` as uint8 over the same range for every image, so that brightness means the same in all of them."""
+        voxels = self.voxels(image)
+        if voxels.dtype == np.uint8:
+            return voxels
+        values = (np.clip(image, -1, 1) + 1) / 2
+        return np.rint((values[..., None] if self.dimension == 2 else values) * 255).astype(np.uint8)
 
     def picture(self, image: NDArray[np.float32]) -> NDArray[np.uint8]:
         """The (middle slice of the) image for a page."""
@@ -206,14 +222,15 @@ def write_images(
         name = classes[label] if classes else ""
         folder = out / (folder_name(name) or "image")
         said = SyntheticMark(seed=int(seed), label=name, visible=visible, **mark)
-        voxels = look.voxels(image)
+        shown = kind in _SHOWN
+        voxels = look.grey(image) if shown else look.voxels(image)
         file = write_synthetic(
             folder / f"synthetic-{k + 1:05d}",
             voxels,
             kind=kind,
             mark=said,
             grid=look.grid(voxels.shape[1:]),
-            unit=look.unit,
+            unit="1" if shown else look.unit,
         )
         files.append(file)
         near = drawn.near

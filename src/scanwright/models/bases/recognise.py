@@ -108,7 +108,8 @@ def recognise(tensors: Mapping[str, Floats], *, name: str, seen: str, base: str 
                 if problem:
                     reasons.append(problem)
                     continue
-                mean, std = (v if channels == 3 else (sum(v) / 3,) * channels for v in (family.mean, family.std))
+                usual = RESNET if naming.who == "torchvision" else family  # torchvision has one normalisation for all
+                mean, std = (v if channels == 3 else (sum(v) / 3,) * channels for v in (usual.mean, usual.std))
                 return Base(
                     model,
                     arguments,
@@ -152,7 +153,9 @@ def _own(tensors: Mapping[str, Floats], says: Mapping[str, object], name: str) -
             "Tensors and their description must belong together.",
             "Write the file anew with `scanwright pretrain` or `scanwright run`.",
         )
-    return Base(model, arguments, dimension, channels, "Scanwright", body, side=int(str(says.get("side") or 0)))
+    mean, std = (tuple(float(v) for v in says.get(which) or ()) for which in ("mean", "std"))  # type: ignore[attr-defined]
+    side = int(str(says.get("side") or 0))
+    return Base(model, arguments, dimension, channels, "Scanwright", body, mean, std, side)
 
 
 def _unwrapped(tensors: Mapping[str, Floats], depth: int = 3) -> Iterator[Tensors]:

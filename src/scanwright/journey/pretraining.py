@@ -65,8 +65,13 @@ def pretrain(request: Request, out: Path, *, model: str | None, emit: Emit) -> P
             deadline = began + 0.97 * request.budget.seconds
             learnt = learn_without_labels(plan, store, work=work, emit=tell, deadline=deadline)
         tensors = {f"body.{name}": value for name, value in learnt.tensors.items()}
-        write_base(out, tensors, _facts(cohort, read, plan, which, learnt.steps, learnt.spread))
-        tell(Said(stage="train", text=f"{out} holds the base: begin from it with --pretrained {out}."))
+        facts = _facts(cohort, read, plan, which, learnt.steps, learnt.spread)
+        if learnt.collapsed:
+            facts["trained_on"] += " (it collapsed: every image gets the same answer)"
+            tell(Said(stage="train", level="warn", text=f"{out} was written, but do not begin from it: it collapsed."))
+        else:
+            tell(Said(stage="train", text=f"{out} holds the base: begin from it with --pretrained {out}."))
+        write_base(out, tensors, facts)
     shutil.rmtree(folder.path, ignore_errors=True)
     return out
 

@@ -277,3 +277,31 @@ def test_mammograms_have_their_circles_and_negatives(kit: Path) -> None:
     first = next(c for c in cohort.cases if c.id == "mdb001")
     assert first.boxes == (Box(0, (100.25, 84.5, -0.5), (198.75, 183.0, 0.5), round=True),)
     assert first.patient == "p001"
+
+
+def test_patients_are_known_by_file_names(tmp_path: Path) -> None:
+    names = [f"patient{p:03d}_{n}.png" for p in range(4) for n in range(3)]
+    coco, voc = tmp_path / "coco", tmp_path / "voc"
+    (voc / "Annotations").mkdir(parents=True)
+    for n, name in enumerate(names):
+        letter(coco, name, shift=n)
+        letter(voc, name, shift=n)
+        (voc / "Annotations" / name.replace("png", "xml")).write_text(xml(name, [("F", 31 + n, 7, 45 + n, 26)]))
+    content = {
+        "images": [{"id": n, "file_name": name} for n, name in enumerate(names)],
+        "annotations": [{"image_id": n, "category_id": 1, "bbox": [30 + n, 6, 15, 20]} for n in range(12)],
+        "categories": [{"id": 1, "name": "F"}],
+    }
+    (coco / "boxes.json").write_text(json.dumps(content))
+    for root in (coco, voc):
+        assert len({case.group for case in scan(root, task="detect").cases}) == 4
+
+
+def test_a_class_called_0_is_a_class_and_its_placeholders_are_not(tmp_path: Path) -> None:
+    for n in range(3):
+        letter(tmp_path / "t", f"t{n}.png", shift=n)
+    rows = [["t0.png", 0, 5, 5, 20, 20], ["t1.png", 1, 5, 5, 20, 20], ["t2.png", 0, 0, 0, 0, 0]]
+    table(tmp_path / "t", ["image", "label", "xmin", "ymin", "xmax", "ymax"], [list(row) for row in rows])
+    cohort = scan(tmp_path / "t")
+    assert cohort.classes == ("0", "1")
+    assert [len(c.boxes or ()) for c in cohort.cases] == [1, 1, 0]

@@ -170,7 +170,7 @@ def read(place: Place, wishes: Wishes) -> Reading:
                 what: float(sheet.columns[c][n]) for what, c in columns.items() if is_number(sheet.columns[c][n])
             }
             whole = any(need <= set(numbers) for need in FORMS[form][0])
-            if whole and not (kind and _is_none(said)):
+            if whole and not (kind and _is_none(said) and not _is_class_zero(said, form, numbers)):
                 things.setdefault(row.source, []).append((said or _THING, numbers))
             elif said and said != _THING and not _is_none(said):
                 unknown.add(row.source)
@@ -217,6 +217,16 @@ def _names(reading: Reading, classes: tuple[str, ...]) -> None:
 
 def _is_none(said: str) -> bool:
     return said.casefold() in NEGATIVE_WORDS | {"norm", "0"} or is_negative(said)
+
+
+def _is_class_zero(said: str, form: str, numbers: dict[str, float]) -> bool:
+    """Whether 0 is the number of a class: its box has an extent, which placeholders such as 0, 0, 0, 0 have not."""
+    if not is_number(said) or float(said) != 0:
+        return False
+    if form == "corners":
+        return numbers["x0"] != numbers["x1"] and numbers["y0"] != numbers["y1"]
+    sizes = [numbers[name] for name in ("width", "height", "radius", "diameter", "diameter_mm") if name in numbers]
+    return form != "point" and bool(sizes) and min(sizes) > 0
 
 
 def _order(name: str) -> tuple[int, float, str]:

@@ -9,9 +9,11 @@ from typing import Any
 
 from scanwright.core import Box, CohortError, FormatError, Guess, Part, Skipped
 from scanwright.intake.boxes import box_of_corners
+from scanwright.intake.layouts.class_folders import from_names
 from scanwright.intake.layouts.finder import Finder
 from scanwright.intake.layouts.reading import Fit, Layout, Reading, Row, Wishes
 from scanwright.intake.layouts.table_columns import folder_of
+from scanwright.intake.layouts.table_rows import from_headers
 from scanwright.intake.place import Place
 from scanwright.intake.words import part_of, tokens
 
@@ -84,6 +86,10 @@ def read(place: Place, wishes: Wishes) -> Reading:
     if crowds or bare:
         text = ", ".join([f"{crowds} crowds"] * bool(crowds) + [f"{bare} without a bbox"] * bool(bare))
         reading.guesses.append(Guess("annotations left out", text, "they are no boxes of single objects"))
+    if place.dicom:
+        from_headers(Finder(place), reading)
+    elif not any(r.patient for r in reading.rows):
+        from_names(reading)
     return reading
 
 

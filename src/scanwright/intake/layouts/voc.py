@@ -7,8 +7,10 @@ from xml.etree import ElementTree
 
 from scanwright.core import Box, CohortError, FormatError, Guess, Part, Skipped
 from scanwright.intake.boxes import box_of_corners
+from scanwright.intake.layouts.class_folders import from_names
 from scanwright.intake.layouts.finder import Finder
 from scanwright.intake.layouts.reading import Fit, Layout, Reading, Row, Wishes
+from scanwright.intake.layouts.table_rows import from_headers
 from scanwright.intake.place import Place, stem_of
 
 _LISTS: tuple[tuple[str, Part], ...] = (("train", "train"), ("val", "val"), ("valid", "val"), ("test", "test"))
@@ -65,6 +67,10 @@ def read(place: Place, wishes: Wishes) -> Reading:
         reading.guesses.append(Guess("parts", told, "these lists lie in ImageSets/Main"))
     if hard:
         reading.guesses.append(Guess("difficult boxes", str(hard), "they count as all others do"))
+    if place.dicom:
+        from_headers(finder, reading)
+    elif not any(r.patient for r in reading.rows):
+        from_names(reading)
     return reading
 
 

@@ -81,9 +81,7 @@ def _annotations(place: Place) -> list[str]:
 def _box(label: int, image: str, edges: tuple[float, ...]) -> Box:
     """Pixels counted from 1, the last one included: pixel 1 is index 0, which covers -0.5 .. 0.5."""
     x0, y0, x1, y1 = edges
-    flat = x1 <= x0 or y1 <= y0  # as written, a box without area
-    more = 0.0 if flat else 1.0
-    return box_of_corners(label, image, (x0 - 1.5, y0 - 1.5, -0.5), (x1 - 1.5 + more, y1 - 1.5 + more, 0.5))
+    return box_of_corners(label, image, (x0 - 1.5, y0 - 1.5, -0.5), (x1 - 0.5, y1 - 0.5, 0.5))
 
 
 def _read_xml(place: Place, file: str) -> tuple[str, list[tuple[str, tuple[float, ...], bool]]]:

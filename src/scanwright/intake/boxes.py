@@ -7,6 +7,7 @@ MetaImage x is the first stored axis, so x is ``i`` and y is ``j``.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -142,6 +143,24 @@ def box_of_corners(label: int, source: str, one: tuple[float, float, float], oth
     low = (min(a[0], b[0]), min(a[1], b[1]), min(a[2], b[2]))
     high = (max(a[0], b[0]), max(a[1], b[1]), max(a[2], b[2]))
     return Box(label, low, high)
+
+
+def refuse_shares(file: str, edges: Sequence[float]) -> None:
+    """Stop at edges that are shares of the image instead of pixels.
+
+    Args:
+        file: Where they stand.
+        edges: All edges and sides of all boxes.
+
+    Raises:
+        InputError: They all lie between 0 and 1, and some between them.
+    """
+    if edges and all(0 <= v <= 1 for v in edges) and any(0 < v < 1 for v in edges):
+        raise InputError(
+            f"All edges in {file} lie between 0 and 1.",
+            "Edges are counted in pixels.",
+            "Multiply them by the width and height of each image.",
+        )
 
 
 def box_around(

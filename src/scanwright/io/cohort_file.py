@@ -80,6 +80,8 @@ def read_cohort(folder: Path) -> Cohort:
     columns = facts.get("covariates", {})
     boxes = _read_boxes(folder, facts["classes"]) if facts["task"] == "detect" else {}
     cases = tuple(_case(facts, row, columns, number, boxes) for number, row in enumerate(rows, start=2))
+    if facts["task"] == "detect":
+        _same_counts(rows, boxes)
     return Cohort(
         name=facts["name"],
         root=Path(facts["root"]),
@@ -186,6 +188,19 @@ def _read_boxes(folder: Path, classes: list[str]) -> dict[str, list[Box]]:
             ) from None
         found.setdefault(row["case"], []).append(box)
     return found
+
+
+def _same_counts(rows: list[dict[str, str]], boxes: Mapping[str, list[Box]]) -> None:
+    said = {row["case"]: row.get("boxes", "") for row in rows}
+    for case in [*said, *(c for c in boxes if c not in said)]:
+        n, cell = len(boxes.get(case, ())), said.get(case)
+        if cell != str(n) and (cell or n):
+            told = "has no row" if cell is None else f"says {cell or 'nothing'} under boxes"
+            raise CohortError(
+                f"{_BOXES} holds {n} boxes of the case {case}, for which cohort.csv {told}.",
+                "The column boxes counts the rows of the case, and is empty where nobody looked.",
+                f"Correct {_BOXES} or the number in cohort.csv.",
+            )
 
 
 def _label(task: str, classes: list[str], row: Mapping[str, str]) -> Label:

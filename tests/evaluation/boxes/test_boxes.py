@@ -102,11 +102,19 @@ def test_cpm_reads_the_curve_at_luna_rates() -> None:
 def test_sure_boxes_where_nobody_marked_anything_are_told() -> None:
     truths = [found(*((20.0 * n, 0, 20.0 * n + 10, 10, 0, 1) for n in range(20)))]
     right = [(20.0 * n, 0, 20.0 * n + 10, 10, 0, 0.8) for n in range(20)]
-    wrong = [(20.0 * n, 50, 20.0 * n + 10, 60, 0, 0.9) for n in range(3)]
+    wrong = [(20.0 * n, 50, 20.0 * n + 10, 60, 0, 0.9) for n in range(5)]
     typical, marks = sure_and_alone(truths, [found(*right, *wrong)], 0.5)
     assert typical == pytest.approx(0.8)
-    assert marks[0].tolist() == [False] * 20 + [True] * 3
+    assert marks[0].tolist() == [False] * 20 + [True] * 5
     done = evaluate_boxes(truths, [found(*right, *wrong)], classes=("cell",), ids=["a"], n_bootstrap=0)
     assert any("things that nobody marked" in text for text in done.warnings)
     clean = evaluate_boxes(truths, [found(*right)], classes=("cell",), ids=["a"], n_bootstrap=0)
     assert not any("nobody marked" in text for text in clean.warnings)
+    few = evaluate_boxes(truths, [found(*right, *wrong[:2])], classes=("cell",), ids=["a"], n_bootstrap=0)
+    assert not any("nobody marked" in text for text in few.warnings), "two sure mistakes are ordinary"
+
+
+def test_a_class_that_is_never_answered_has_a_curve_that_can_be_drawn() -> None:
+    truths = [found((0, 0, 10, 10, 0, 1), (20, 20, 30, 30, 1, 1))]
+    done = evaluate_boxes(truths, [found((0, 0, 10, 10, 0, 0.9))], classes=("red", "white"), ids=["a"], n_bootstrap=0)
+    assert done.curves["pr"]["white"] == {"x": [0.0], "y": [0.0]}

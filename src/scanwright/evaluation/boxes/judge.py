@@ -27,6 +27,8 @@ SHOWN_IOU = 0.5
 _ALONE = 0.1
 """Overlap with any true box below which an answer stands alone."""
 _MANY_ALONE = 0.05
+_FEWEST_ALONE = 5
+"""Boxes that stand alone below which nothing is said: one or two are ordinary mistakes."""
 _POINTS = 400
 
 
@@ -259,7 +261,10 @@ def _curves(
             continue
         _, recall, precision = precision_recall(table["scores"], table["hits"][0.5], table["n_truth"].sum())
         envelope = np.maximum.accumulate(precision[::-1])[::-1]
-        curves["pr"][name] = {"x": _thin([0.0, *recall]), "y": _thin([*envelope[:1], *envelope])}
+        curves["pr"][name] = {
+            "x": _thin([0.0, *recall]),
+            "y": _thin([*(envelope[:1] if len(envelope) else [0.0]), *envelope]),
+        }
         line = froc.curve()
         rates = froc.at_rates()[0]
         curves["froc"][name] = {
@@ -296,10 +301,11 @@ def _warnings(
         found.append(f"There are few true boxes ({', '.join(few)}): their figures may change much with other cases.")
     typical, marked = sure_and_alone(truths, answers, threshold)
     n_alone, n_true = int(sum(m.sum() for m in marked)), sum(map(len, truths))
-    if n_alone and n_alone >= _MANY_ALONE * n_true:
+    if n_alone >= max(_FEWEST_ALONE, _MANY_ALONE * n_true):
         found.append(
             f"{n_alone} boxes that overlap no true one are as sure as the typical right one (score {typical:.2f} or more; there are "
-            f"{n_true} true boxes). Probably things that nobody marked: precision and AP are then too low. The report shows them."
+            f"{n_true} true boxes). They are mistakes of the model, or things that nobody marked, "
+            "and then precision and AP are too low. Look at them in the report."
         )
     return tuple(found)
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scanwright.core import Box, CohortError, Guess, InputError, Skipped
-from scanwright.intake.boxes import BoxSize, Measure, along_axes, box_around, box_of_corners
+from scanwright.intake.boxes import BoxSize, Measure, along_axes, box_around, box_of_corners, refuse_shares
 from scanwright.intake.labels import is_negative, tidy
 from scanwright.intake.layouts.class_folders import from_names
 from scanwright.intake.layouts.finder import Finder
@@ -23,18 +23,20 @@ from scanwright.intake.layouts.table_columns import (
 )
 from scanwright.intake.layouts.table_file import Sheet, read_sheet
 from scanwright.intake.layouts.table_rows import from_headers, rows_of_line
-from scanwright.intake.place import TABLE_SUFFIXES, Place, suffix_of
+from scanwright.intake.place import PICTURE_SUFFIXES, TABLE_SUFFIXES, Place, suffix_of
 from scanwright.intake.words import LABEL_COLUMNS, NEGATIVE_WORDS, plain
 
 _NAMES: dict[str, tuple[str, ...]] = {
-    "x0": ("xmin", "x_min", "x1", "x0", "left", "bbox_x1"),
-    "y0": ("ymin", "y_min", "y1", "y0", "top", "bbox_y1"),
-    "z0": ("zmin", "z_min", "z1", "z0"),
-    "x1": ("xmax", "x_max", "x2", "right", "bbox_x2"),
-    "y1": ("ymax", "y_max", "y2", "bottom", "bbox_y2"),
-    "z1": ("zmax", "z_max", "z2"),
-    "x": ("x", "x_centre", "x_center", "cx", "centre_x", "center_x", "bbox_x", "x_px"),
-    "y": ("y", "y_from_top", "y_centre", "y_center", "cy", "centre_y", "center_y", "bbox_y", "y_px"),
+    "x0": ("xmin", "x_min", "x0", "x1", "left", "bbox_x1"),
+    "y0": ("ymin", "y_min", "y0", "y1", "top", "bbox_y1"),
+    "z0": ("zmin", "z_min", "z0", "z1"),
+    "x1": ("xmax", "x_max", "x2", "x1", "right", "bbox_x2"),
+    "y1": ("ymax", "y_max", "y2", "y1", "bottom", "bbox_y2"),
+    "z1": ("zmax", "z_max", "z2", "z1"),
+    "x": ("x", "bbox_x", "x_px"),
+    "y": ("y", "y_from_top", "bbox_y", "y_px"),
+    "cx": ("x_centre", "x_center", "cx", "centre_x", "center_x"),
+    "cy": ("y_centre", "y_center", "cy", "centre_y", "center_y"),
     "up": ("y_from_bottom",),
     "z": ("z", "z_centre", "z_center", "cz", "slice"),
     "width": ("width", "w", "bbox_width"),
@@ -63,15 +65,36 @@ class _Line:
 def _corners(label: int, line: _Line) -> Box:
     """Edges from the upper left corner of the picture, which lies at -0.5."""
     n = line.numbers
-    one = (n["x0"] - 0.5, n["y0"] - 0.5, n.get("z0", 0.0) - 0.5)
-    other = (n["x1"] - 0.5, n["y1"] - 0.5, n.get("z1", 1.0) - 0.5)
+    z = (n["z0"] - 0.5, n["z1"] - 0.5) if {"z0", "z1"} <= set(n) else _slice(line)
+    one, other = (n["x0"] - 0.5, n["y0"] - 0.5, z[0]), (n["x1"] - 0.5, n["y1"] - 0.5, z[1])
     return box_of_corners(label, line.source, one, other)
 
 
 def _sides(label: int, line: _Line) -> Box:
     n = line.numbers
-    one = (n["x"] - 0.5, n["y"] - 0.5, -0.5)
-    return box_of_corners(label, line.source, one, (one[0] + n["width"], one[1] + n["height"], 0.5))
+    z = _slice(line)
+    one = (n["x"] - 0.5, n["y"] - 0.5, z[0])
+    return box_of_corners(label, line.source, one, (one[0] + n["width"], one[1] + n["height"], z[1]))
+
+
+def _middle(label: int, line: _Line) -> Box:
+    """A middle counted from the upper left corner of the picture, as the corners are."""
+    n = line.numbers
+    left, top = n["cx"] - n["width"] / 2, n["cy"] - n["height"] / 2
+    return _sides(label, replace(line, numbers={**n, "x": left, "y": top}))
+
+
+def _slice(line: _Line) -> tuple[float, float]:
+    """Edges along z: of the slice that the row names, or of the only one there is."""
+    if "z" in line.numbers:
+        return line.numbers["z"] - 0.5, line.numbers["z"] + 0.5
+    if suffix_of(line.source) not in PICTURE_SUFFIXES and line.measure.shape(line.source)[2] > 1:
+        raise InputError(
+            f"{line.source} is a volume, and its boxes name no slice.",
+            "A box in a volume needs zmin and zmax, or the number of its slice.",
+            "Add a column z or slice to the table.",
+        )
+    return -0.5, 0.5
 
 
 def _circle(label: int, line: _Line) -> Box:
@@ -105,22 +128,25 @@ def _ball(label: int, line: _Line) -> Box:
 
 def _around(label: int, line: _Line, size: tuple[float, float, float], *, round: bool = False) -> Box:
     n = line.numbers
-    y = n["y"] if "y" in n else line.measure.shape(line.source)[0] - 1 - n["up"]
+    x, down = n.get("cx", n.get("x", 0.0)), n.get("cy", n.get("y"))
+    y = down if down is not None else line.measure.shape(line.source)[0] - 1 - n["up"]
     flat = "z" not in n
-    centre = along_axes(line.source, n["x"], y, n.get("z", 0.0))
+    low, high = _slice(line)
+    centre = along_axes(line.source, x, y, (low + high) / 2)
     return box_around(label, centre, (size[0], size[1], 1.0) if flat else size, round=round)
 
 
 FORMS: dict[str, tuple[tuple[frozenset[str], ...], Callable[[int, _Line], Box], str]] = {
     "corners": ((frozenset(("x0", "y0", "x1", "y1")),), _corners, "boxes with two corners"),
+    "middle": ((frozenset(("cx", "cy", "width", "height")),), _middle, "boxes with a middle, width and height"),
     "sides": ((frozenset(("x", "y", "width", "height")),), _sides, "boxes with a corner, width and height"),
     "ball": ((frozenset(("world_x", "world_y", "world_z", "diameter_mm")),), _ball, "balls in millimetres"),
     "circle": (
-        tuple(frozenset(("x", y, r)) for y in ("y", "up") for r in ("radius", "diameter")),
+        tuple(frozenset((x, y, r)) for x in ("x", "cx") for y in ("y", "cy", "up") for r in ("radius", "diameter")),
         _circle,
         "circles with centre and radius",
     ),
-    "point": (tuple(frozenset(("x", y)) for y in ("y", "up")), _point, "points"),
+    "point": (tuple(frozenset((x, y)) for x in ("x", "cx") for y in ("y", "cy", "up")), _point, "points"),
 }
 """Form to the sets of columns that make it, how a row becomes a box, and words; the first that fits wins."""
 
@@ -170,7 +196,7 @@ def read(place: Place, wishes: Wishes) -> Reading:
                 what: float(sheet.columns[c][n]) for what, c in columns.items() if is_number(sheet.columns[c][n])
             }
             whole = any(need <= set(numbers) for need in FORMS[form][0])
-            if whole and not (kind and _is_none(said)):
+            if whole and not (kind and _is_none(said) and not _is_class_zero(said, form, numbers)):
                 things.setdefault(row.source, []).append((said or _THING, numbers))
             elif said and said != _THING and not _is_none(said):
                 unknown.add(row.source)
@@ -181,6 +207,10 @@ def read(place: Place, wishes: Wishes) -> Reading:
             "Detection is learnt from boxes, circles or points.",
             "Correct the paths, or name the table with --labels TABLE.csv.",
         )
+    if form in ("corners", "middle", "sides"):
+        flat = ("x0", "y0", "x1", "y1", "x", "y", "cx", "cy", "width", "height")
+        numbers_of = [numbers for found in things.values() for _, numbers in found]
+        refuse_shares(sheet.file, [n[name] for n in numbers_of for name in flat if name in n])
     measure, size = Measure(wide.root), BoxSize.of(wishes.box_size)
     make = FORMS[form][1]
     for source, row in rows.items():
@@ -217,6 +247,16 @@ def _names(reading: Reading, classes: tuple[str, ...]) -> None:
 
 def _is_none(said: str) -> bool:
     return said.casefold() in NEGATIVE_WORDS | {"norm", "0"} or is_negative(said)
+
+
+def _is_class_zero(said: str, form: str, numbers: dict[str, float]) -> bool:
+    """Whether 0 is the number of a class: its box has an extent, which placeholders such as 0, 0, 0, 0 have not."""
+    if not is_number(said) or float(said) != 0:
+        return False
+    if form == "corners":
+        return numbers["x0"] != numbers["x1"] and numbers["y0"] != numbers["y1"]
+    sizes = [numbers[name] for name in ("width", "height", "radius", "diameter", "diameter_mm") if name in numbers]
+    return form != "point" and bool(sizes) and min(sizes) > 0
 
 
 def _order(name: str) -> tuple[int, float, str]:

@@ -8,10 +8,12 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from scanwright.core import Box, CohortError, FormatError, Guess, Part, Skipped
-from scanwright.intake.boxes import box_of_corners
+from scanwright.intake.boxes import box_of_corners, refuse_shares
+from scanwright.intake.layouts.class_folders import from_names
 from scanwright.intake.layouts.finder import Finder
 from scanwright.intake.layouts.reading import Fit, Layout, Reading, Row, Wishes
 from scanwright.intake.layouts.table_columns import folder_of
+from scanwright.intake.layouts.table_rows import from_headers
 from scanwright.intake.place import Place
 from scanwright.intake.words import part_of, tokens
 
@@ -40,7 +42,7 @@ def read(place: Place, wishes: Wishes) -> Reading:
     files = _files(place)
     found: dict[str, _Found] = {}
     order: dict[str, Any] = {}
-    crowds = bare = 0
+    crowds = bare = twice = 0
     for file in files:
         content = _load(place, file)
         finder = Finder(place, folder_of(file))
@@ -54,6 +56,8 @@ def read(place: Place, wishes: Wishes) -> Reading:
                 continue
             own[row["id"]] = image
             found.setdefault(image, _Found(_part(file) if len(files) > 1 else _part(image)))
+        before = {image: set(found[image].boxes) for image in own.values()}
+        told: list[float] = []
         for row in content["annotations"]:
             image = own.get(row["image_id"])
             edges = row.get("bbox")
@@ -63,7 +67,13 @@ def read(place: Place, wishes: Wishes) -> Reading:
                 continue
             kind = names.get(row["category_id"], str(row["category_id"]))
             order.setdefault(kind, row["category_id"])
-            found[image].boxes.append((kind, _edges(file, row, edges)))
+            box = (kind, _edges(file, row, edges))
+            told += box[1]
+            if box in before[image]:
+                twice += 1
+                continue
+            found[image].boxes.append(box)
+        refuse_shares(file, told)
     used = {kind for one in found.values() for kind, _ in one.boxes}
     if not used:
         raise CohortError(
@@ -81,9 +91,15 @@ def read(place: Place, wishes: Wishes) -> Reading:
     idle = sorted(set(order) - used)
     if idle:
         reading.guesses.append(Guess("categories left out", ", ".join(idle), "no box is of them"))
+    if twice:
+        reading.guesses.append(Guess("boxes left out", str(twice), "an earlier file gave them for the same image"))
     if crowds or bare:
         text = ", ".join([f"{crowds} crowds"] * bool(crowds) + [f"{bare} without a bbox"] * bool(bare))
         reading.guesses.append(Guess("annotations left out", text, "they are no boxes of single objects"))
+    if place.dicom:
+        from_headers(Finder(place), reading)
+    elif not any(r.patient for r in reading.rows):
+        from_names(reading)
     return reading
 
 
@@ -93,17 +109,24 @@ def _files(place: Place, *, first_only: bool = False) -> list[str]:
         try:
             with (place.root / file).open("rb") as stream:
                 head = stream.read(_HEAD)
-            keys = (
-                set(json.loads(head))
-                if len(head) < _HEAD
-                else {k for k in ("images", "annotations") if f'"{k}"'.encode() in head}
-            )
+            keys = set(json.loads(head)) if len(head) < _HEAD else _keys(place, file)
         except (OSError, ValueError, TypeError):
             continue
         if {"images", "annotations"} <= keys:
             found.append(file)
             if first_only:
                 break
+    return found
+
+
+def _keys(place: Place, file: str) -> set[str]:
+    """Which of the two keys a large file holds anywhere: a long list of images may come before the annotations."""
+    wanted, rest = ("images", "annotations"), b""
+    found: set[str] = set()
+    with (place.root / file).open("rb") as stream:
+        while len(found) < len(wanted) and (block := stream.read(_HEAD)):
+            found |= {k for k in wanted if f'"{k}"'.encode() in rest + block}
+            rest = block[-32:]
     return found
 
 

@@ -7,8 +7,10 @@ from xml.etree import ElementTree
 
 from scanwright.core import Box, CohortError, FormatError, Guess, Part, Skipped
 from scanwright.intake.boxes import box_of_corners
+from scanwright.intake.layouts.class_folders import from_names
 from scanwright.intake.layouts.finder import Finder
 from scanwright.intake.layouts.reading import Fit, Layout, Reading, Row, Wishes
+from scanwright.intake.layouts.table_rows import from_headers
 from scanwright.intake.place import Place, stem_of
 
 _LISTS: tuple[tuple[str, Part], ...] = (("train", "train"), ("val", "val"), ("valid", "val"), ("test", "test"))
@@ -65,6 +67,10 @@ def read(place: Place, wishes: Wishes) -> Reading:
         reading.guesses.append(Guess("parts", told, "these lists lie in ImageSets/Main"))
     if hard:
         reading.guesses.append(Guess("difficult boxes", str(hard), "they count as all others do"))
+    if place.dicom:
+        from_headers(finder, reading)
+    elif not any(r.patient for r in reading.rows):
+        from_names(reading)
     return reading
 
 
@@ -75,9 +81,7 @@ def _annotations(place: Place) -> list[str]:
 def _box(label: int, image: str, edges: tuple[float, ...]) -> Box:
     """Pixels counted from 1, the last one included: pixel 1 is index 0, which covers -0.5 .. 0.5."""
     x0, y0, x1, y1 = edges
-    flat = x1 <= x0 or y1 <= y0  # as written, a box without area
-    more = 0.0 if flat else 1.0
-    return box_of_corners(label, image, (x0 - 1.5, y0 - 1.5, -0.5), (x1 - 1.5 + more, y1 - 1.5 + more, 0.5))
+    return box_of_corners(label, image, (x0 - 1.5, y0 - 1.5, -0.5), (x1 - 0.5, y1 - 0.5, 0.5))
 
 
 def _read_xml(place: Place, file: str) -> tuple[str, list[tuple[str, tuple[float, ...], bool]]]:

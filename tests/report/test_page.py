@@ -227,3 +227,15 @@ def test_samples_of_many_captions_stand_in_one_grid(make: Any) -> None:
     strips = [sum(a.get("class") == "strip" for a in page.all("div")) for page in (few, many)]
     assert strips == [2, 1]
     assert len(many.all("img")) == 12
+
+
+def test_the_legend_of_boxes_has_the_colours_of_the_drawings() -> None:
+    from scanwright.core import Box, Grid, Volume
+    from scanwright.inference.detect import draw_boxes
+    from scanwright.report.detect_view import class_legend
+
+    volume = Volume(np.zeros((1, 60, 60, 1), np.uint8), Grid((60, 60, 1), np.eye(4)))
+    for label, row in enumerate(class_legend(["platelet", "red cell", "white cell"])):
+        drawn = draw_boxes(volume, [Box(label, (10, 10, -0.5), (40, 40, 0.5), 0.9)])
+        wanted = tuple(bytes.fromhex(row["colour"][1:]))
+        assert (drawn.reshape(-1, 3) == wanted).all(axis=1).sum() > 50, row["name"]

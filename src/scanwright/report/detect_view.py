@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from scanwright.core import Evaluation, Interval
+from scanwright.inference.segment.pictures import COLOURS
 from scanwright.report.charts import Axes, Series, draw
-from scanwright.report.colours import structure_legend
 from scanwright.report.contents import ReportContents
 from scanwright.report.detect_words import DETECT_FIGURES
 from scanwright.report.phrases import bounds, number
@@ -28,6 +29,21 @@ _RANKS = {
 
 _COLUMNS = ("ap50", "ap75", "cpm", "sensitivity", "precision", "false_positives")
 _TILES = ("ap50", "map", "sensitivity", "precision")
+
+
+def class_legend(names: Sequence[str]) -> list[dict[str, str]]:
+    """The colour that each class has in the drawings: those of ``inference.detect.draw_boxes``.
+
+    Args:
+        names: Classes, in order.
+
+    Returns:
+        ``number`` (empty), ``name`` and ``colour`` (``#rrggbb``).
+    """
+    shown = [COLOURS[k % len(COLOURS)] for k in range(len(names))]
+    return [
+        {"number": "", "name": name, "colour": "#" + bytes(rgb).hex()} for name, rgb in zip(names, shown, strict=True)
+    ]
 
 
 def detect_view(contents: ReportContents, judged: Evaluation | None) -> dict[str, Any]:
@@ -56,7 +72,7 @@ def detect_view(contents: ReportContents, judged: Evaluation | None) -> dict[str
         "scored_on": "validation",
         "samples": samples,
         "grouped": {},
-        "legend": structure_legend(contents.cohort.classes) if len(contents.cohort.classes) > 1 else [],
+        "legend": class_legend(contents.cohort.classes) if len(contents.cohort.classes) > 1 else [],
         "drawn": drawn,
         "comparison": _comparison(contents, judged) if judged else {},
         "per_class": class_table(judged) if judged else {},
@@ -101,7 +117,7 @@ def class_table(judged: Evaluation) -> dict[str, Any]:
     """
     if len(judged.classes) < 2 or not judged.per_class:
         return {}
-    colours = {row["name"]: row["colour"] for row in structure_legend(judged.classes)}
+    colours = {row["name"]: row["colour"] for row in class_legend(judged.classes)}
     rows = [
         {
             "name": name,

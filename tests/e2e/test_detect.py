@@ -151,6 +151,20 @@ def test_it_is_judged_on_another_folder(typed: Typed, run: Path, things: Path, t
     assert "were used to train or choose this model" in seen.stdout + seen.stderr  # type: ignore[attr-defined]
 
 
+def test_what_another_cohort_has_too_much_is_named(typed: Typed, run: Path, tmp_path: Path) -> None:
+    there = cohort(tmp_path / "there", range(100, 108))
+    rng = np.random.default_rng(0)
+    np.save(there / "images" / "volume.npy", rng.integers(0, 255, (20, 20, 12), dtype=np.uint8))
+    with (there / "boxes.csv").open("a", newline="") as file:
+        csv.writer(file).writerow(["p101.png", "star", 3, 3, 12, 12])
+    (there / "images" / "p102.png").write_bytes((there / "images" / "p102.png").read_bytes()[:200])
+    found = typed("evaluate", run / "model.scanwright", there, "--out", tmp_path / "on")
+    said = " ".join((found.stdout + found.stderr).split())  # type: ignore[attr-defined]
+    assert found.returncode == 0, said  # type: ignore[attr-defined]
+    assert "1 boxes of star were left out" in said
+    assert "p102 was left out" in said
+
+
 def test_what_is_for_other_tasks_is_refused_and_not_passed_over(typed: Typed, things: Path, tmp_path: Path) -> None:
     (tmp_path / "base.pth").write_bytes(b"")
     for words, says in (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from scanwright.core import Cohort, CohortError, Emit, Evaluation, Said, ScanwrightError
+from scanwright.core import Cohort, CohortError, Emit, Evaluation, Said
 from scanwright.evaluation.boxes import box_rows
 from scanwright.io import ModelFile, read_volume, write_cohort
 from scanwright.io.run_folder import RunFolder, stage_events
@@ -37,18 +37,15 @@ def judge_elsewhere(folder: RunFolder, file: ModelFile, cohort: Cohort, emit: Em
 
     predictor = DetectPredictor.load(file)
     with stage_events("evaluate", emit):
+        before = cohort
         cohort = as_the_model_says(cohort, file)
+        _say_lost(before, cohort, emit)
         cohort = without_seen(
             cohort, file, lambda case: predictor.prepare(read_volume(case.source, root=cohort.root)), emit
         )
         cases = [replace(c, part="test") for c in cohort.cases]
-        kept = []
-        for case in cases:
-            try:
-                read_volume(case.source, root=cohort.root)
-                kept.append(case)
-            except ScanwrightError as error:
-                emit(Said(stage="evaluate", level="warn", text=f"{case.id} was left out: {error}"))
+        known = answer_cases(cohort, cases, predictor, "test", emit, leave_out=True)
+        kept = known.cases
         if not kept:
             raise CohortError(
                 f"No case of {cohort.name} could be judged.",
@@ -56,7 +53,6 @@ def judge_elsewhere(folder: RunFolder, file: ModelFile, cohort: Cohort, emit: Em
                 "Name a folder of new images with boxes.",
             )
         cohort = cohort.with_cases(kept)
-        known = answer_cases(cohort, kept, predictor, "test", emit)
         found = evaluation_of(known, file.plan, "test", predictor.threshold)
         keep_answers(folder.work / ANSWERS, known)
         write_cohort(folder.path, cohort)
@@ -97,6 +93,16 @@ def as_the_model_says(cohort: Cohort, file: ModelFile) -> Cohort:
             mine = [(box, table[box.label]) for box in case.boxes]
             cases.append(replace(case, boxes=tuple(replace(box, label=k) for box, k in mine if k is not None)))
     return replace(cohort, classes=classes, cases=tuple(cases))
+
+
+def _say_lost(before: Cohort, after: Cohort, emit: Emit) -> None:
+    """Boxes of classes that the model does not know are not judged, and that is said."""
+    n = sum(len(c.boxes or ()) for c in before.cases) - sum(len(c.boxes or ()) for c in after.cases)
+    if n:
+        known = {plain_name(name) for name in after.classes}
+        names = ", ".join(name for name in before.classes if plain_name(name) not in known)
+        text = f"{n} boxes of {names} were left out: the model does not know them, and boxes that it shows there count as false."
+        emit(Said(stage="evaluate", level="warn", text=text))
 
 
 def _report(folder: RunFolder, file: ModelFile, cohort: Cohort, found: Evaluation, threshold: float) -> None:

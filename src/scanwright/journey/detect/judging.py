@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scanwright.core import Box, Case, Cohort, Emit, Evaluation, Part, Plan, Progress, Said, inside
+from scanwright.core import Box, Case, Cohort, Emit, Evaluation, Part, Plan, Progress, Said, ScanwrightError, inside
 from scanwright.evaluation.boxes import Found, best_threshold, box_rows, evaluate_boxes, match
 from scanwright.io import atomic_write, read_volume, write_json
 from scanwright.io.box_store import BoxStore
@@ -112,7 +112,9 @@ class Answered:
         return floor
 
 
-def answer_cases(cohort: Cohort, cases: Sequence[Case], predictor: DetectPredictor, part: Any, emit: Emit) -> Answered:
+def answer_cases(
+    cohort: Cohort, cases: Sequence[Case], predictor: DetectPredictor, part: Any, emit: Emit, *, leave_out: bool = False
+) -> Answered:
     """Answer whole cases, however unsure the boxes.
 
     Args:
@@ -121,6 +123,7 @@ def answer_cases(cohort: Cohort, cases: Sequence[Case], predictor: DetectPredict
         predictor: The model.
         part: What they are called.
         emit: Receiver of progress.
+        leave_out: Whether a case that cannot be answered is named and left out, and ends nothing.
 
     Returns:
         True and answered boxes.
@@ -129,9 +132,14 @@ def answer_cases(cohort: Cohort, cases: Sequence[Case], predictor: DetectPredict
 
     known, began = Answered(), monotonic()
     for done, case in enumerate(cases, start=1):
-        volume = read_volume(case.source, root=cohort.root)
-        shape = volume.grid.shape
-        known.add(case, shape, found_of(inside(case.boxes or (), shape)), predictor.found(volume))
+        try:
+            volume = read_volume(case.source, root=cohort.root)
+            shape = volume.grid.shape
+            known.add(case, shape, found_of(inside(case.boxes or (), shape)), predictor.found(volume))
+        except ScanwrightError as error:
+            if not leave_out:
+                raise
+            emit(Said(stage="evaluate", level="warn", text=f"{case.id} was left out: {error}"))
         left = (monotonic() - began) / done * (len(cases) - done)
         emit(Progress(stage="evaluate", step=f"Answering {part} cases", done=done, total=len(cases), left_s=left))
     return known
